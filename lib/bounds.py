@@ -1,0 +1,144 @@
+"""Upper bounds on the risk after fine-tuning: what they need is how well Σ̂ resolves Σ."""
+
+import numpy as np
+import scipy.linalg
+
+from lib import checks
+from lib.problem import Population, TransferProblem
+
+
+def covariance_error(population, X):
+    """e = ‖Σ − Σ̂‖ (spectral norm), with Σ̂ = XᵀX/n.
+
+    Parameters
+    ----------
+    population : Population
+        It holds Σ.
+    X : array (n, d)
+        Target inputs.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the width of X is not the dimension of the population, or an entry is not finite.
+
+    Notes
+    -----
+    Cost: O(nd² + d³), eigenvalues of a symmetric matrix. Source: thm-linear-bound.
+    """
+    checks.instance("population", population, Population)
+    X = checks.samples(X, dim=population.dim)
+    difference = population.covariance() - X.T @ X / len(X)
+    return float(np.abs(scipy.linalg.eigvalsh(difference, check_finite=False)).max())
+
+
+def uniform_bound(problem, error):
+    """R ≤ e‖u‖², for every X with ‖Σ − Σ̂‖ ≤ e.
+
+    Parameters
+    ----------
+    problem : TransferProblem
+        Supplies the gap u.
+    error : float
+        e ≥ 0, from ``covariance_error`` or ``concentration``.
+
+    Returns
+    -------
+    float
+
+    Notes
+    -----
+    Cost: O(d). Source: thm-linear-bound.
+    """
+    checks.instance("problem", problem, TransferProblem)
+    return checks.real("error", error, at_least=0) * float(problem.gap @ problem.gap)
+
+
+def spectral_bound(problem, error, rank=None):
+    """R ≤ 2(e³/λ_k²)‖P_{≤k}u‖² + 2e‖P_{>k}u‖², for every X with ‖Σ − Σ̂‖ ≤ e.
+
+    Parameters
+    ----------
+    problem : TransferProblem
+        Supplies the gap u and the eigenvalues λ.
+    error : float
+        e ≥ 0, as in ``uniform_bound``.
+    rank : int, optional
+        k, from 1 to the number of positive eigenvalues. None takes the k that makes the bound
+        smallest.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``error`` is negative, ``rank`` out of range, or Σ = 0.
+
+    Notes
+    -----
+    Cost: O(d) for all k together, O(d²) with eigenvectors. Source: thm-linear-bound.
+    """
+    checks.instance("problem", problem, TransferProblem)
+    error = checks.real("error", error, at_least=0)
+    positive = int(np.count_nonzero(problem.population.eigenvalues))
+    if positive == 0:
+        raise ValueError("problem must have a population with a positive eigenvalue")
+    energies = problem.population.coordinates(problem.gap) ** 2
+    top = np.cumsum(energies)[:positive]
+    tail = np.append(np.cumsum(energies[::-1])[::-1], 0.0)[1 : positive + 1]
+    seen = error / problem.population.eigenvalues[:positive]
+    bound = 2 * error * (seen**2 * top + tail)
+    if rank is None:
+        return float(bound.min())
+    return float(bound[checks.integer("rank", rank, at_least=1, at_most=positive) - 1])
+
+
+def concentration(population, n, confidence, constant):
+    """With probability ``confidence``, ‖Σ − Σ̂‖ ≤ Cλ₁ max(√(r/n), r/n, √(t/n), t/n).
+
+    Here r = tr Σ/λ₁ is the effective rank and t = −log(1 − ``confidence``).
+
+    Parameters
+    ----------
+    population : Population
+        It holds Σ; the inputs must be sub-Gaussian.
+    n : int or array
+        Number of samples, at least 1.
+    confidence : float
+        Strictly between 0 and 1.
+    constant : float
+        C > 0. The theorem says that one exists for each sub-Gaussian norm, not which.
+
+    Returns
+    -------
+    float, or array of the shape of n
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of its range, or Σ = 0.
+
+    Notes
+    -----
+    Cost: O(d). Source: thm-linear-bound; Koltchinskii and Lounici 2017.
+    """
+    checks.instance("population", population, Population)
+    n = checks.array("n", n, np.shape(n))
+    if n.size and n.min() < 1:
+        raise ValueError(f"n must be at least 1, got {n.min():g}")
+    confidence = checks.real("confidence", confidence, above=0)
+    if confidence >= 1:
+        raise ValueError(f"confidence must be below 1, got {confidence}")
+    constant = checks.real("constant", constant, above=0)
+    largest = population.eigenvalues[0]
+    if largest == 0:
+        raise ValueError("population must have a positive eigenvalue")
+    share = np.maximum(population.eigenvalues.sum() / largest, -np.log1p(-confidence)) / n
+    error = constant * largest * np.maximum(np.sqrt(share), share)
+    return float(error) if error.ndim == 0 else error

@@ -1,0 +1,93 @@
+"""Validation of arguments, done once, at the public edge.
+
+Every function returns the argument as a float64 array (or a Python number) and raises a
+``TypeError`` or ``ValueError`` that names the argument and says what was expected.
+"""
+
+import math
+from numbers import Integral, Real
+
+import numpy as np
+
+
+def array(name, value, shape):
+    """``value`` as a finite float64 array of ``shape``; ``None`` in ``shape`` leaves a length free.
+
+    A leading ``...`` in ``shape`` allows any number of leading axes.
+    """
+    try:
+        result = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"{name} must be an array of real numbers, got {type(value).__name__}"
+        ) from error
+    free = shape[:1] == (...,)
+    wanted = shape[1:] if free else shape
+    got = result.shape[-len(wanted) :] if free else result.shape
+    if len(got) != len(wanted) or any(
+        w is not None and w != g for w, g in zip(wanted, got, strict=True)
+    ):
+        text = ", ".join("..." if s is ... else "any" if s is None else str(s) for s in shape)
+        raise ValueError(f"{name} must have shape ({text}), got {result.shape}")
+    if not np.isfinite(result).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity")
+    return result
+
+
+def samples(X, y=None, *, dim=None):
+    """``X`` as an (n, d) array with n, d ≥ 1 (and d = ``dim``), and ``y``, if given, as (n,)."""
+    X = array("X", X, (None, dim))
+    if 0 in X.shape:
+        raise ValueError(f"X must have at least one row and one column, got shape {X.shape}")
+    return X if y is None else (X, array("y", y, (X.shape[0],)))
+
+
+def real(name, value, *, above=-math.inf, at_least=-math.inf, at_most=math.inf):
+    """``value`` as a float with ``above < value``, ``at_least <= value <= at_most``."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a real number, got {type(value).__name__}")
+    value = float(value)
+    if math.isfinite(value) and value > above and at_least <= value <= at_most:
+        return value
+    limits = [
+        f"{word} {limit:g}"
+        for word, limit in (("above", above), ("at least", at_least), ("at most", at_most))
+        if math.isfinite(limit)
+    ]
+    raise ValueError(f"{name} must be finite{''.join(f', {text}' for text in limits)}, got {value}")
+
+
+def integer(name, value, *, at_least=None, at_most=None):
+    """``value`` as an int with ``at_least <= value <= at_most``."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
+    value = int(value)
+    if at_least is not None and value < at_least:
+        raise ValueError(f"{name} must be at least {at_least}, got {value}")
+    if at_most is not None and value > at_most:
+        raise ValueError(f"{name} must be at most {at_most}, got {value}")
+    return value
+
+
+def choice(name, value, options):
+    """``value`` if it is one of ``options``."""
+    if value not in options:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {value!r}")
+    return value
+
+
+def generator(name, value):
+    """``value`` if it is a ``numpy.random.Generator``."""
+    if not isinstance(value, np.random.Generator):
+        raise TypeError(
+            f"{name} must be a numpy.random.Generator, as numpy.random.default_rng(seed) makes, "
+            f"got {type(value).__name__}"
+        )
+    return value
+
+
+def instance(name, value, kind):
+    """``value`` if it is an instance of ``kind``."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be a {kind.__name__}, got {type(value).__name__}")
+    return value

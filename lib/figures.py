@@ -1,0 +1,113 @@
+"""The book's one figure style, its recurring plot elements, and its tables."""
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from cycler import cycler
+
+from lib import checks
+
+# Okabe and Ito's palette, without its yellow: told apart by colour-blind readers, and dark enough
+# to be read on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+WIDTH = 5.4  # inches: small, so that the lettering is still legible on a phone
+
+
+def use_style():
+    """Set matplotlib's defaults to the book's style, for the rest of the session."""
+    mpl.rcParams.update(
+        {
+            "figure.figsize": (WIDTH, 3.6),
+            "figure.dpi": 180,
+            "figure.constrained_layout.use": True,
+            "figure.facecolor": "white",
+            "axes.prop_cycle": cycler(color=COLOURS),
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "grid.color": "#e3e3e3",
+            "grid.linewidth": 0.6,
+            "font.size": 11,
+            "axes.titlesize": 11,
+            "legend.frameon": False,
+            "legend.fontsize": 10,
+            "lines.linewidth": 1.8,
+            "lines.markersize": 5,
+            "errorbar.capsize": 2,
+        }
+    )
+
+
+def theory(axes, x, y, index=0, **options):
+    """Draw what theory predicts: a line, in the colour of series ``index``."""
+    return axes.plot(x, y, **{"color": COLOURS[index % len(COLOURS)]} | options)
+
+
+def measured(axes, x, values, index=0, **options):
+    """Draw what was measured: the mean over seeds with its standard error, as points.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        Where to draw.
+    x : array (p,)
+        Abscissae.
+    values : array (seeds, p)
+        One row per seed.
+    index : int
+        Number of the series: its colour and marker.
+    **options
+        For ``Axes.errorbar``.
+    """
+    values = checks.array("values", values, (None, len(x)))
+    style = {
+        "color": COLOURS[index % len(COLOURS)],
+        "marker": MARKERS[index % len(MARKERS)],
+        "linestyle": "none",
+    }
+    return axes.errorbar(x, values.mean(axis=0), standard_error(values), **style | options)
+
+
+def rate(axes, x, start, exponent, label=None):
+    """Draw a dashed guide ∝ x^``exponent`` through (x[0], ``start``)."""
+    x = np.asarray(x, dtype=float)
+    return axes.plot(x, start * (x / x[0]) ** exponent, "--", color="#777777", lw=1.2, label=label)
+
+
+def standard_error(values):
+    """Standard error of the mean over the first axis of ``values`` (seeds, ...); 0 for one seed."""
+    values = np.asarray(values, dtype=float)
+    if len(values) < 2:
+        return np.zeros(values.shape[1:])
+    return values.std(axis=0, ddof=1) / np.sqrt(len(values))
+
+
+def table(columns, digits=3, index=None):
+    """A table of text cells, every float rounded to ``digits`` significant digits.
+
+    Parameters
+    ----------
+    columns : mapping of str to sequence, or pandas.DataFrame
+        Heading → cells.
+    digits : int
+        Significant digits of floats; what is printed must be stable on any machine.
+    index : str, optional
+        The column that labels the rows; None numbers nothing.
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    frame = pd.DataFrame(columns)
+    frame = frame.map(lambda cell: _text(cell, digits))
+    return frame.set_index(index or frame.columns[0])
+
+
+def _text(cell, digits):
+    if not isinstance(cell, float | np.floating):
+        return str(cell)
+    if not np.isfinite(cell):
+        return "–" if np.isnan(cell) else "∞" if cell > 0 else "−∞"
+    return f"{cell:#.{digits}g}".rstrip(".")

@@ -1,0 +1,194 @@
+"""Fine-tuning a linear model: where gradient descent ends, the way there, and its risk."""
+
+import math
+
+import numpy as np
+import scipy.linalg
+
+from lib import checks
+from lib.problem import TransferProblem
+
+
+def finetune(X, y, source, ridge=0.0):
+    """End point of gradient flow from the source: the interpolator closest to it.
+
+    θ_FT = θ_S + X⁺(y − Xθ_S); with ``ridge`` δ > 0, the minimiser of ‖Xθ − y‖² + δ‖θ − θ_S‖².
+
+    Parameters
+    ----------
+    X : array (n, d)
+        Target inputs; any rank, any n.
+    y : array (n,)
+        Target labels. Where they are not in the range of X, θ_FT is the least-squares solution
+        closest to the source.
+    source : array (d,)
+        θ_S, the pretrained weights.
+    ridge : float
+        δ ≥ 0.
+
+    Returns
+    -------
+    array (d,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a shape does not fit, an entry is not finite, or ``ridge`` is negative.
+
+    Notes
+    -----
+    Cost: one thin SVD of X, O(nd min(n, d)). Source: thm-linear-bias; thm-exact-risk for ridge.
+    """
+    X, y, source = _check(X, y, source)
+    ridge = checks.real("ridge", ridge, at_least=0)
+    U, s, Vt = row_space(X)
+    return source + (s / (s**2 + ridge) * (U.T @ (y - X @ source))) @ Vt
+
+
+def gradient_flow(X, y, source, times):
+    """The weights at each time along gradient flow on ℓ(θ) = ‖Xθ − y‖²/(2n), started at θ_S.
+
+    Parameters
+    ----------
+    X, y, source
+        As in ``finetune``.
+    times : array (t,)
+        Times ≥ 0, in units of the inverse of Σ̂ = XᵀX/n; ``inf`` is not needed: use ``finetune``.
+
+    Returns
+    -------
+    array (t, d)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``finetune``; also if a time is negative or not finite.
+
+    Notes
+    -----
+    Cost: one thin SVD of X and O(td min(n, d)). Source: thm-linear-bias.
+    """
+    X, y, source = _check(X, y, source)
+    times = checks.array("times", times, (None,))
+    if (times < 0).any():
+        raise ValueError(f"times must be non-negative, got {times.min():g}")
+    U, s, Vt = row_space(X)
+    learned = -np.expm1(-np.outer(times, s**2 / len(X)))  # 1 − e^{−tλ̂}, the share learned by t
+    return source + (learned / s * (U.T @ (y - X @ source))) @ Vt
+
+
+def learning_curve(problem, X):
+    """Risk after fine-tuning on the first 0, 1, …, n rows of X, all from one factorisation.
+
+    Parameters
+    ----------
+    problem : TransferProblem
+        The teachers and the population that the risk is measured on.
+    X : array (n, d)
+        Target inputs in the order in which they arrive; labels are Xθ_T. Any n; repeated or
+        dependent rows teach nothing, and the curve is flat there.
+
+    Returns
+    -------
+    array (n + 1,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the width of X is not the dimension of the problem, or an entry is not finite.
+
+    Notes
+    -----
+    The Gram–Schmidt basis q₁, q₂, … of the rows grows with them, and what is still unlearned after
+    k rows is P_⊥u = u_⊥ + Σ_{j>k} (q_jᵀu) q_j. That tail is summed from its small end, so small
+    risks keep their relative accuracy. Cost: one QR of Xᵀ, 4nd² at most, and O(nd), plus one
+    product nd² if the population has eigenvectors of its own. Source: thm-linear-bias.
+    """
+    checks.instance("problem", problem, TransferProblem)
+    X = checks.samples(X, dim=problem.population.dim)
+    basis, row = orthogonal_expansion(X)
+    tails = unlearned(problem.gap, basis)
+    return problem.population.squared_norm(tails)[row]
+
+
+def samples_needed(curve, risk):
+    """The smallest n from which on a learning curve stays at or below ``risk``.
+
+    Parameters
+    ----------
+    curve : array (n + 1,)
+        Risk after 0, 1, …, n samples.
+    risk : float
+        The target ε ≥ 0.
+
+    Returns
+    -------
+    int, or ``math.inf`` if the curve ends above ``risk``
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the curve is not a finite vector, or ``risk`` is negative.
+
+    Notes
+    -----
+    Curves need not fall monotonically, hence "stays". Cost: O(n). Source: the definition of n(ε)
+    in thm-exact-risk.
+    """
+    curve = checks.array("curve", curve, (None,))
+    above = np.flatnonzero(curve > checks.real("risk", risk, at_least=0))
+    if above.size == 0:
+        return 0
+    return math.inf if above[-1] == curve.size - 1 else int(above[-1]) + 1
+
+
+def row_space(X):
+    """Thin SVD X = U diag(s) Vᵀ cut at the numerical rank: the rows of Vᵀ span the row space.
+
+    Returns U (n, r), s (r,), Vᵀ (r, d), with the usual cut-off ε·max(n, d)·s₁. P_∥ = V Vᵀ.
+    """
+    U, s, Vt = scipy.linalg.svd(X, full_matrices=False, check_finite=False)
+    rank = np.count_nonzero(s > np.finfo(float).eps * max(X.shape) * s[0])
+    return U[:, :rank], s[:rank], Vt[:rank]
+
+
+def orthogonal_expansion(X):
+    """Gram–Schmidt basis of the rows of X, in their order, by one Householder QR of Xᵀ.
+
+    Returns the basis as columns (d, r), and for k = 0, …, n how many of them the first k rows span,
+    (n + 1,). A row whose part outside the span of the earlier ones is below rounding error adds
+    none.
+    """
+    n, d = X.shape
+    # With more rows than dimensions, zeros below make room for a (padded) direction per row.
+    Q, R = scipy.linalg.qr(
+        np.pad(X.T, ((0, max(n - d, 0)), (0, 0))), mode="economic", check_finite=False
+    )
+    tolerance = np.finfo(float).eps * max(n, d) * np.linalg.norm(X, axis=1)
+    new = np.ones(n, dtype=bool)
+    while (dependent := np.abs(np.diagonal(R)) <= tolerance[new]).any():
+        # A dependent row got an arbitrary direction, which later rows may need: take it out, and
+        # let the later ones be re-triangularised. Only the first is known to be dependent.
+        first = int(np.argmax(dependent))
+        Q, R = scipy.linalg.qr_delete(Q, R, first, which="col", check_finite=False)
+        new[np.flatnonzero(new)[first]] = False
+        if not new.any():
+            break
+    return Q[:d], np.concatenate([[0], np.cumsum(new)])
+
+
+def unlearned(vector, basis):
+    """What remains of ``vector`` (d,) outside the span of the first 0, 1, …, r basis columns.
+
+    Returns (r + 1, d), row k being (I − Q_k Q_kᵀ) ``vector``.
+    """
+    coordinates = vector @ basis
+    rest = vector - basis @ coordinates
+    rest -= basis @ (rest @ basis)  # a second pass removes what rounding left inside the span
+    tails = np.vstack([rest, (coordinates[:, None] * basis.T)[::-1]])
+    return np.cumsum(tails, axis=0, out=tails)[::-1]
+
+
+def _check(X, y, source):
+    X, y = checks.samples(X, y)
+    return X, y, checks.array("source", source, (X.shape[1],))

@@ -1,0 +1,198 @@
+"""The setting: a population of inputs, and a pair of linear teachers on it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lib import checks
+
+LAWS = ("gaussian", "rademacher", "student")
+_STUDENT_DOF = 5  # the heaviest integer tail whose fourth moment is finite
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Inputs x ∈ ℝ^d, known through Σ = E[xxᵀ] = V diag(λ₁ ≥ … ≥ λ_d) Vᵀ.
+
+    Parameters
+    ----------
+    eigenvalues : array (d,)
+        λ, non-negative, in descending order.
+    eigenvectors : array (d, d), optional
+        V, orthonormal columns, in the order of ``eigenvalues``. None is the standard basis, and
+        then nothing here costs more than O(d) per vector.
+
+    Raises
+    ------
+    ValueError
+        If an eigenvalue is negative or out of order, or the columns are not orthonormal to 1e-8.
+
+    Notes
+    -----
+    Source: theory, "Setting and notation".
+    """
+
+    eigenvalues: np.ndarray
+    eigenvectors: np.ndarray | None = None
+
+    def __post_init__(self):
+        eigenvalues = checks.array("eigenvalues", self.eigenvalues, (None,)).copy()
+        if eigenvalues.size == 0:
+            raise ValueError("eigenvalues must have at least one entry, got none")
+        if eigenvalues[-1] < 0 or eigenvalues.min() < 0:
+            raise ValueError(f"eigenvalues must be non-negative, got {eigenvalues.min():g}")
+        if (np.diff(eigenvalues) > 0).any():
+            raise ValueError("eigenvalues must be in descending order")
+        eigenvalues.flags.writeable = False
+        object.__setattr__(self, "eigenvalues", eigenvalues)
+        if self.eigenvectors is not None:
+            d = eigenvalues.size
+            eigenvectors = checks.array("eigenvectors", self.eigenvectors, (d, d)).copy()
+            if np.abs(eigenvectors.T @ eigenvectors - np.eye(d)).max() > 1e-8:
+                raise ValueError("eigenvectors must have orthonormal columns")
+            eigenvectors.flags.writeable = False
+            object.__setattr__(self, "eigenvectors", eigenvectors)
+
+    @classmethod
+    def isotropic(cls, dim, variance=1.0):
+        """Σ = ``variance`` · I in ``dim`` dimensions."""
+        dim = checks.integer("dim", dim, at_least=1)
+        return cls(np.full(dim, checks.real("variance", variance, at_least=0)))
+
+    @classmethod
+    def power_law(cls, dim, exponent):
+        """λᵢ = i^(−``exponent``) for i = 1, …, ``dim``, with ``exponent`` ≥ 0."""
+        dim = checks.integer("dim", dim, at_least=1)
+        return cls(np.arange(1.0, dim + 1) ** -checks.real("exponent", exponent, at_least=0))
+
+    @classmethod
+    def spiked(cls, dim, rank, tail):
+        """``rank`` eigenvalues equal to 1, the other ``dim`` − ``rank`` equal to ``tail`` ≤ 1."""
+        dim = checks.integer("dim", dim, at_least=1)
+        rank = checks.integer("rank", rank, at_least=0, at_most=dim)
+        tail = checks.real("tail", tail, at_least=0, at_most=1)
+        return cls(np.where(np.arange(dim) < rank, 1.0, tail))
+
+    @classmethod
+    def from_samples(cls, X):
+        """The population whose second moment is that of the rows of ``X`` (n, d): Σ = XᵀX/n.
+
+        Nothing is centred: Σ is a second moment, not a covariance. Cost O(nd² + d³).
+        """
+        X = checks.samples(X)
+        values, vectors = np.linalg.eigh(X.T @ X / len(X))
+        return cls(values[::-1].clip(min=0), vectors[:, ::-1])
+
+    @property
+    def dim(self):
+        """The input dimension d."""
+        return self.eigenvalues.size
+
+    def covariance(self):
+        """Σ, as a (d, d) array."""
+        if self.eigenvectors is None:
+            return np.diag(self.eigenvalues)
+        return (self.eigenvectors * self.eigenvalues) @ self.eigenvectors.T
+
+    def coordinates(self, theta):
+        """Vᵀθ, the coordinates of ``theta`` (..., d) along the eigenvectors, of the same shape."""
+        theta = checks.array("theta", theta, (..., self.dim))
+        return theta if self.eigenvectors is None else theta @ self.eigenvectors
+
+    def squared_norm(self, theta):
+        """‖Σ^{1/2}θ‖² for each vector of ``theta`` (..., d), of shape (...)."""
+        return self.coordinates(theta) ** 2 @ self.eigenvalues
+
+    def sample(self, n, rng, law="gaussian"):
+        """Draw n inputs x = V Λ^{1/2} z, z with independent entries of mean 0 and variance 1.
+
+        Parameters
+        ----------
+        n : int
+            How many, at least 1.
+        rng : numpy.random.Generator
+            The source of randomness.
+        law : {"gaussian", "rademacher", "student"}
+            The law of the entries of z: normal, fair signs, or Student's t with 5 degrees of
+            freedom scaled to variance 1 (heavier tails, finite fourth moment).
+
+        Returns
+        -------
+        array (n, d)
+        """
+        shape = (checks.integer("n", n, at_least=1), self.dim)
+        rng = checks.generator("rng", rng)
+        match checks.choice("law", law, LAWS):
+            case "gaussian":
+                z = rng.standard_normal(shape)
+            case "rademacher":
+                z = rng.choice([-1.0, 1.0], shape)
+            case "student":
+                z = rng.standard_t(_STUDENT_DOF, shape) * np.sqrt(1 - 2 / _STUDENT_DOF)
+        z *= np.sqrt(self.eigenvalues)
+        return z if self.eigenvectors is None else z @ self.eigenvectors.T
+
+
+@dataclass(frozen=True, eq=False)
+class TransferProblem:
+    """A source and a target linear teacher on one population: y = xᵀθ_S, then y = xᵀθ_T.
+
+    Parameters
+    ----------
+    population : Population
+        The law of the target inputs.
+    source, target : array (d,)
+        θ_S and θ_T.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the population is not a Population, or a teacher is not a finite vector of length d.
+
+    Notes
+    -----
+    Source: theory, "Setting and notation".
+    """
+
+    population: Population
+    source: np.ndarray
+    target: np.ndarray
+
+    def __post_init__(self):
+        checks.instance("population", self.population, Population)
+        for name in ("source", "target"):
+            teacher = checks.array(name, getattr(self, name), (self.population.dim,)).copy()
+            teacher.flags.writeable = False
+            object.__setattr__(self, name, teacher)
+
+    @property
+    def gap(self):
+        """u = θ_T − θ_S, shape (d,)."""
+        return self.target - self.source
+
+    def risk(self, theta):
+        """R(θ) = E(xᵀθ − xᵀθ_T)² = ‖Σ^{1/2}(θ − θ_T)‖² for each vector of ``theta`` (..., d)."""
+        theta = checks.array("theta", theta, (..., self.population.dim))
+        return self.population.squared_norm(theta - self.target)
+
+    def sample(self, n, rng, noise=0.0, *, law="gaussian"):
+        """Draw n target samples, y = Xθ_T + ``noise`` · N(0, I).
+
+        Parameters
+        ----------
+        n, rng, law
+            As in ``Population.sample``.
+        noise : float
+            Standard deviation σ of the label noise.
+
+        Returns
+        -------
+        X : array (n, d)
+        y : array (n,)
+        """
+        noise = checks.real("noise", noise, at_least=0)
+        X = self.population.sample(n, rng, law)
+        y = X @ self.target
+        if noise:
+            y += noise * rng.standard_normal(len(y))
+        return X, y

@@ -1,0 +1,188 @@
+"""Full-batch gradient descent on any network of the book, in float64."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.func import functional_call, jacrev
+from tqdm.auto import tqdm
+
+from lib import checks
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run of gradient descent did. The network itself holds the final weights.
+
+    Attributes
+    ----------
+    steps : int
+        Steps taken.
+    loss : float
+        ℓ after the last step.
+    stopped : str
+        "loss", "gradient" or "max_steps": the rule that ended it.
+    learning_rate : float
+        The step size used.
+    path_steps : array (p,)
+        Steps at which the path was recorded; empty unless asked for.
+    path : list of p dicts
+        The parameters then, name → array.
+    losses : array (p,)
+        ℓ then.
+    """
+
+    steps: int
+    loss: float
+    stopped: str
+    learning_rate: float
+    path_steps: np.ndarray
+    path: list
+    losses: np.ndarray
+
+
+def stable_learning_rate(network, X):
+    """1/λ_max, with λ_max the largest curvature of ℓ at the network's present weights.
+
+    The curvature is that of the Gauss–Newton matrix JᵀJ/n, J (n, p) being the Jacobian of the
+    outputs in the trainable parameters. For a linear model J = X: 1/λ_max(Σ̂), half of the largest
+    step that is stable.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Maps (n, d) to (n,).
+    X : array (n, d)
+        Inputs.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        If the outputs do not depend on the trainable parameters.
+
+    Notes
+    -----
+    Cost: n backward passes and an (n, n) eigenvalue problem. Source: thm-linear-bias for J = X.
+    """
+    X = torch.from_numpy(checks.samples(X))
+    trainable = {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
+    jacobian = jacrev(lambda parameters: functional_call(network, parameters, (X,)))(trainable)
+    J = torch.cat([block.flatten(1) for block in jacobian.values()], dim=1)
+    curvature = torch.linalg.matrix_norm(J, 2).item() ** 2 / len(X)
+    if curvature == 0:
+        raise ValueError("network must have outputs on X that depend on its trainable parameters")
+    return 1 / curvature
+
+
+def train(
+    network,
+    X,
+    y,
+    *,
+    learning_rate=None,
+    tolerance=1e-24,
+    max_steps=1_000_000,
+    record_every=None,
+    progress=True,
+):
+    """Gradient descent on ℓ = ‖f(X) − y‖²/(2n), changing the network in place.
+
+    It stops when ℓ ≤ tolerance · ℓ(start), or when ‖∇ℓ‖² ≤ tolerance · ‖∇ℓ(start)‖² (labels out of
+    reach: the least-squares point), or after ``max_steps``. An interrupt from the keyboard loses
+    nothing: the network keeps its weights, and calling again goes on from there.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        float64, maps (n, d) to (n,). Parameters with ``requires_grad`` are trained.
+    X : array (n, d)
+        Inputs.
+    y : array (n,)
+        Labels.
+    learning_rate : float, optional
+        Step size; None takes ``stable_learning_rate``.
+    tolerance : float
+        Relative reduction of the loss at which to stop, at least 0.
+    max_steps : int
+        At most so many steps, at least 0.
+    record_every : int, optional
+        Record loss and parameters at the start, every so many steps, and at the end.
+    progress : bool
+        Show a progress bar, on stderr.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong shape or is out of range.
+    FloatingPointError
+        If the loss overflows: the step size is too large.
+
+    Notes
+    -----
+    Cost: one forward and one backward pass per step. Source: theory, "Setting and notation".
+    """
+    X, y = checks.samples(X, y)
+    tolerance = checks.real("tolerance", tolerance, at_least=0)
+    max_steps = checks.integer("max_steps", max_steps, at_least=0)
+    if record_every is not None:
+        record_every = checks.integer("record_every", record_every, at_least=1)
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    if not parameters or any(p.dtype != torch.float64 for p in parameters):
+        raise ValueError("network must have trainable parameters, all of them float64")
+    if learning_rate is None:
+        learning_rate = stable_learning_rate(network, X)
+    learning_rate = checks.real("learning_rate", learning_rate, above=0)
+    X, y = torch.from_numpy(X), torch.from_numpy(y)
+
+    steps, stopped, start, recorded = 0, "max_steps", None, []
+    bar = tqdm(total=max_steps, desc="gradient descent", disable=not progress, leave=False)
+    try:
+        while True:
+            loss = (network(X) - y).square().mean() / 2
+            gradients = torch.autograd.grad(loss, parameters)
+            now = loss.item(), sum(g.square().sum() for g in gradients).item()
+            if not np.isfinite(now).all():
+                raise FloatingPointError(
+                    f"the loss overflowed at step {steps}: learning_rate must be smaller "
+                    f"than {learning_rate:.3g}"
+                )
+            start = start or now
+            if now[0] <= tolerance * start[0]:
+                stopped = "loss"
+            elif now[1] <= tolerance * start[1]:
+                stopped = "gradient"
+            last = stopped != "max_steps" or steps == max_steps
+            if record_every and (last or steps % record_every == 0):
+                recorded.append((steps, now[0], _snapshot(network)))
+            if last:
+                break
+            with torch.no_grad():
+                torch._foreach_add_(parameters, gradients, alpha=-learning_rate)
+            steps += 1
+            bar.update()
+            if steps % 256 == 0:
+                bar.set_postfix(loss=f"{now[0]:.1e}", refresh=False)
+    finally:
+        bar.close()
+    path_steps, losses, path = zip(*recorded, strict=True) if recorded else ((), (), ())
+    return Run(
+        steps=steps,
+        loss=now[0],
+        stopped=stopped,
+        learning_rate=learning_rate,
+        path_steps=np.array(path_steps, dtype=int),
+        path=list(path),
+        losses=np.array(losses),
+    )
+
+
+def _snapshot(network):
+    return {name: p.detach().numpy().copy() for name, p in network.named_parameters()}
