@@ -89,20 +89,22 @@ def table(columns, digits=3, index=None):
 
     Parameters
     ----------
-    columns : mapping of str to sequence, or pandas.DataFrame
+    columns : mapping of str to iterable, or pandas.DataFrame
         Heading → cells.
     digits : int
         Significant digits of floats; what is printed must be stable on any machine.
     index : str, optional
-        The column that labels the rows; None numbers nothing.
+        The column that labels the rows; None takes the first.
 
     Returns
     -------
     pandas.DataFrame
     """
-    frame = pd.DataFrame(columns)
+    frame = pd.DataFrame({heading: list(cells) for heading, cells in columns.items()}, dtype=object)
     frame = frame.map(lambda cell: _text(cell, digits))
-    return frame.set_index(index or frame.columns[0])
+    frame = frame.set_index(index or frame.columns[0])
+    # Over the rows' labels, in the one line of headings, where pandas would use a line of its own.
+    return frame.rename_axis(index=None, columns=frame.index.name)
 
 
 def _text(cell, digits):
@@ -110,4 +112,7 @@ def _text(cell, digits):
         return str(cell)
     if not np.isfinite(cell):
         return "–" if np.isnan(cell) else "∞" if cell > 0 else "−∞"
-    return f"{cell:#.{digits}g}".rstrip(".")
+    if cell == 0 or 1e-4 <= abs(cell) < 1e6:
+        fixed = {"unique": False, "fractional": False, "trim": "k"}
+        return np.format_float_positional(cell, precision=digits, **fixed).rstrip(".")
+    return f"{cell:.{digits - 1}e}"

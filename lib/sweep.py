@@ -12,9 +12,9 @@ import joblib
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
-from tqdm.auto import tqdm
 
 from lib import checks
+from lib.progress import progress_bar
 
 
 def sweep(function, grid, seeds, *, cache=None, n_jobs=-1, progress=True):
@@ -94,7 +94,7 @@ class _Parallel(joblib.Parallel):
 
     def __init__(self, total, progress, **options):
         super().__init__(**options)
-        self._bar = tqdm(total=total, desc="sweep", disable=not progress, leave=False)
+        self._bar = progress_bar(total, "sweep", progress)
 
     def print_progress(self):
         self._bar.update(self.n_completed_tasks - self._bar.n)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch.func import functional_call, jacrev
-from tqdm.auto import tqdm
 
 from lib import checks
+from lib.progress import progress_bar
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def train(
     X, y = torch.from_numpy(X), torch.from_numpy(y)
 
     steps, stopped, start, recorded = 0, "max_steps", None, []
-    bar = tqdm(total=max_steps, desc="gradient descent", disable=not progress, leave=False)
+    bar = progress_bar(max_steps, "gradient descent", progress)
     try:
         while True:
             loss = (network(X) - y).square().mean() / 2
