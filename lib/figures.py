@@ -112,7 +112,8 @@ def _text(cell, digits):
         return str(cell)
     if not np.isfinite(cell):
         return "–" if np.isnan(cell) else "∞" if cell > 0 else "−∞"
-    if cell == 0 or 1e-4 <= abs(cell) < 1e6:
-        fixed = {"unique": False, "fractional": False, "trim": "k"}
-        return np.format_float_positional(cell, precision=digits, **fixed).rstrip(".")
-    return f"{cell:.{digits - 1}e}"
+    scientific = f"{cell:.{digits - 1}e}"
+    exponent = int(scientific.partition("e")[2])
+    if not -5 < exponent < 6:
+        return scientific
+    return f"{float(scientific):.{max(digits - 1 - exponent, 0)}f}"

@@ -42,7 +42,7 @@ def finetune(X, y, source, ridge=0.0):
     X, y, source = _check(X, y, source)
     ridge = checks.real("ridge", ridge, at_least=0)
     U, s, Vt = row_space(X)
-    return source + (s / (s**2 + ridge) * (U.T @ (y - X @ source))) @ Vt
+    return source + ((U.T @ (y - X @ source)) / (s + ridge / s)) @ Vt
 
 
 def gradient_flow(X, y, source, times):
@@ -156,25 +156,32 @@ def orthogonal_expansion(X):
     """Gram–Schmidt basis of the rows of X, in their order, by one Householder QR of Xᵀ.
 
     Returns the basis as columns (d, r), and for k = 0, …, n how many of them the first k rows span,
-    (n + 1,). A row whose part outside the span of the earlier ones is below rounding error adds
-    none.
+    (n + 1,). A row whose part outside the span of the earlier ones is rounding error adds none.
+    Rows beyond the first d cost another QR, but only if they add to the span of those.
     """
     n, d = X.shape
-    # With more rows than dimensions, zeros below make room for a (padded) direction per row.
-    Q, R = scipy.linalg.qr(
-        np.pad(X.T, ((0, max(n - d, 0)), (0, 0))), mode="economic", check_finite=False
-    )
-    tolerance = np.finfo(float).eps * max(n, d) * np.linalg.norm(X, axis=1)
-    new = np.ones(n, dtype=bool)
-    while (dependent := np.abs(np.diagonal(R)) <= tolerance[new]).any():
-        # A dependent row got an arbitrary direction, which later rows may need: take it out, and
-        # let the later ones be re-triangularised. Only the first is known to be dependent.
-        first = int(np.argmax(dependent))
-        Q, R = scipy.linalg.qr_delete(Q, R, first, which="col", check_finite=False)
-        new[np.flatnonzero(new)[first]] = False
-        if not new.any():
-            break
-    return Q[:d], np.concatenate([[0], np.cumsum(new)])
+    zero = ~X.any(axis=1)
+    X = X / (np.abs(X).max(axis=1) + zero)[:, None]  # lengths must not over- or underflow
+    X /= (np.linalg.norm(X, axis=1) + zero)[:, None]
+    chosen, waiting = np.arange(0), np.arange(n)
+    while waiting.size and chosen.size < d:
+        rank = chosen.size
+        chosen, waiting = np.append(chosen, waiting[: d - rank]), waiting[d - rank :]
+        Q, R = scipy.linalg.qr(X[chosen].T, mode="economic", overwrite_a=True, check_finite=False)
+        while rank < chosen.size:
+            outside = abs(R[rank, rank])
+            if outside > 1e-6 or outside > _rounding(R[:rank, :rank], R[:rank, rank]):
+                rank += 1
+                continue
+            # A dependent row got an arbitrary direction, which later rows may need: take it out,
+            # and let the later ones be re-triangularised.
+            Q, R = scipy.linalg.qr_delete(Q, R, rank, which="col", check_finite=False)
+            chosen = np.delete(chosen, rank)
+            Q, R = Q[:, : chosen.size], R[: chosen.size]
+        inside = Q.T @ X[waiting].T
+        outside = np.linalg.norm(X[waiting].T - Q @ inside, axis=0)
+        waiting = waiting[outside > _rounding(R, inside)]
+    return Q, np.append(0, np.cumsum(np.isin(np.arange(n), chosen)))
 
 
 def unlearned(vector, basis):
@@ -187,6 +194,16 @@ def unlearned(vector, basis):
     rest -= basis @ (rest @ basis)  # a second pass removes what rounding left inside the span
     tails = np.vstack([rest, (coordinates[:, None] * basis.T)[::-1]])
     return np.cumsum(tails, axis=0, out=tails)[::-1]
+
+
+def _rounding(R, inside):
+    """What rounding leaves of rows (of length 1) that lie in the span of earlier ones.
+
+    Such a row is Σᵢ cᵢxᵢ, with c = R⁻¹ ``inside``, and carries the rounding errors of all of them.
+    Measured over many problems of any size, that is at most 3 ε ‖(1, c)‖.
+    """
+    c = scipy.linalg.solve_triangular(R, inside, check_finite=False)
+    return 16 * np.finfo(float).eps * np.sqrt(1 + (c**2).sum(axis=0))
 
 
 def _check(X, y, source):

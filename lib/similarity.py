@@ -75,6 +75,25 @@ def spectral_profile(problem, rank):
     return top_energy(problem, rank) / total
 
 
+def side_by_side(problem, ranks=()):
+    """Every measure above, by name: a dict of str to float, those with a rank at each of ``ranks``.
+
+    Cost: that of the measures, O(d) each, O(d²) with eigenvectors.
+    """
+    whole = {
+        "distance": squared_distance,
+        "cosine": cosine,
+        "Σ-weighted distance": weighted_squared_distance,
+        "Σ-weighted cosine": weighted_cosine,
+    }
+    split = {"top energy": top_energy, "tail energy": tail_energy, "profile": spectral_profile}
+    return {name: measure(problem) for name, measure in whole.items()} | {
+        f"{name}, k = {rank}": measure(problem, rank)
+        for name, measure in split.items()
+        for rank in ranks
+    }
+
+
 def _cosine(a, b, what):
     lengths = np.linalg.norm(a), np.linalg.norm(b)
     if 0 in lengths:

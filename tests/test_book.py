@@ -1,0 +1,286 @@
+"""The built pages, the chapters as stored, and what the book is made with."""
+
+import json
+import os
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup, Comment
+from conftest import ROOT
+from sphinx.errors import ConfigError
+
+CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
+repository = runpy.run_path(ROOT / "_ext" / "repository.py")
+
+
+# ---------------------------------------------------------------------------------- built pages
+
+
+@cache
+def parse(path):
+    """Return the parsed HTML of a file."""
+    return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+
+
+@pytest.fixture(scope="module")
+def pages(site, page_files):
+    """Return {path in the site: parsed page} for every page."""
+    found = {path.relative_to(site).as_posix(): parse(path) for path in page_files}
+    written = {entry["file"] for part in toc()["parts"] for entry in part["chapters"]}
+    assert {f"{name}.html" for name in written | {toc()["root"]}} <= found.keys()
+    return found
+
+
+def toc():
+    """Return the table of contents."""
+    return yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+
+
+def chapters(pages):
+    """Return the pages that are chapters."""
+    return {name: page for name, page in pages.items() if name.startswith("chapters/")}
+
+
+def loaded(page):
+    """Return the addresses a browser fetches by itself to show a page."""
+    for tag in page.find_all(True):
+        for attribute in ("src", "data", "poster"):
+            if attribute in tag.attrs:
+                yield tag[attribute]
+        if "srcset" in tag.attrs:
+            yield from (part.split()[0] for part in tag["srcset"].split(","))
+        if tag.name == "link" and not {"next", "prev", "canonical"} & set(tag.get("rel", [])):
+            yield tag["href"]
+        yield from in_css(tag.get("style", ""))
+    for style in page.find_all("style"):
+        yield from in_css(style.string or "")
+
+
+def in_css(text):
+    """Return the addresses that CSS fetches."""
+    imports = re.findall(r"@import\s+[\"']([^\"']+)", text)
+    return imports + re.findall(r"url\(\s*[\"']?([^\"')]+)", text)
+
+
+def elsewhere(address):
+    """Tell whether an address is on another host."""
+    parts = urlsplit(address)
+    return bool(parts.netloc) or parts.scheme in {"http", "https"}
+
+
+def test_pages_and_styles_load_nothing_from_another_host(site, pages):
+    addresses = {(name, found) for name, page in pages.items() for found in loaded(page)}
+    for style in site.rglob("*.css"):
+        text = style.read_text(encoding="utf-8")
+        addresses |= {(style.relative_to(site).as_posix(), found) for found in in_css(text)}
+    assert addresses
+    assert not {(name, address) for name, address in addresses if elsewhere(address)}
+
+
+def test_internal_links_and_anchors_resolve(site, pages):
+    broken = []
+    for name, page in pages.items():
+        links = [tag["href"] for tag in page.find_all("a", href=True)]
+        for link in [*links, *loaded(page)]:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (site / name).parent / unquote(parts.path) if parts.path else site / name
+            if not target.is_file():
+                broken.append((name, link))
+            elif parts.fragment and target.suffix == ".html":
+                anchor = unquote(parts.fragment)
+                if not parse(target.resolve()).find(id=anchor):
+                    broken.append((name, link))
+    assert not broken
+
+
+def test_every_image_has_alt_text(pages):
+    images = [(name, image) for name, page in pages.items() for image in page.find_all("img")]
+    assert images
+    without = [
+        (name, image["src"])
+        for name, image in images
+        # Sphinx falls back on the file's own name
+        if not image.get("alt", "").strip() or image["alt"].endswith((".png", ".svg", ".jpg"))
+    ]
+    assert not without
+
+
+UNRENDERED = {
+    "directive": r":::|```|^\s*:(label|name|class|alt):",
+    "role": r"\{[\w:-]+\}`|:\w+:`",
+    "substitution": r"\{\{|\}\}",
+    "label": r"^\(\S+\)=",
+    "emphasis or code": r"\*\*(?!\w+$)|`",  # `**options` in a signature is as it should be
+    "Markdown link": r"\]\(",
+    "table": r"\|\s*:?---",
+    "LaTeX command": r"\\[a-zA-Z]+|\\[()\[\]]",
+    "dollar of math": r"\$",
+}
+
+
+@pytest.mark.parametrize("kind", UNRENDERED)
+def test_nothing_is_left_unrendered(kind, pages):
+    found = []
+    for name, page in pages.items():
+        article = page.find("article")
+        if article is None or name in {"search.html", "genindex.html"}:
+            continue
+        for text in article.find_all(string=re.compile(UNRENDERED[kind], re.MULTILINE)):
+            hidden = text.find_parent(["script", "style", "pre", "code"]) or text.find_parent(
+                class_=["math", "sig"]
+            )
+            if not hidden and not isinstance(text, Comment):
+                found.append((name, text.strip()))
+    assert not found
+
+
+def test_every_figure_of_a_chapter_has_a_number_and_a_caption(pages):
+    bare, figures = [], 0
+    for name, page in chapters(pages).items():
+        for image in page.find("article").find_all("img"):
+            figures += 1
+            caption = image.find_parent("figure") and image.find_parent("figure").figcaption
+            number = caption and caption.find(class_="caption-number")
+            text = caption and caption.find(class_="caption-text")
+            if not (number and number.get_text(strip=True) and text and text.get_text(strip=True)):
+                bare.append((name, image["src"]))
+    assert figures
+    assert not bare
+
+
+def test_claims_page_names_every_theorem_and_no_other(pages):
+    pattern = r"(?:thm|cor|prop)-[a-z0-9-]*[a-z0-9]"
+    labelled = {
+        tag["id"]
+        for page in chapters(pages).values()
+        for tag in page.find_all(class_="proof", id=re.compile(f"^{pattern}$"))
+    }
+    source = (ROOT / "appendices" / "claims.md").read_text(encoding="utf-8")
+    assert labelled
+    assert set(re.findall(pattern, source)) == labelled
+
+
+# ------------------------------------------------------------------------------- stored chapters
+
+
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+OF_ONE_MACHINE = re.compile(
+    rf"0x[0-9a-f]{{6,}}|/home/|/root/|/Users/|/tmp/|site-packages|[A-Z]:\\|{re.escape(str(ROOT))}"
+)
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_chapter_is_stored_as_make_notebooks_leaves_it(path):
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    outputs = [output for cell in cells for output in cell["outputs"]]
+
+    assert notebook["metadata"] == METADATA
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    assert not [output for output in outputs if output["output_type"] == "error"]
+    assert not [output for output in outputs if output.get("name") == "stderr"]
+    texts = [output.get("text", output.get("data")) for output in outputs]
+    for text in texts:
+        if isinstance(text, dict):
+            text = {kind: data for kind, data in text.items() if not kind.startswith("image/")}
+        assert not OF_ONE_MACHINE.search(json.dumps(text))
+
+
+def test_every_chapter_is_in_the_table_of_contents():
+    listed = {entry["file"] for part in toc()["parts"] for entry in part["chapters"]}
+    assert {f"chapters/{path.stem}" for path in CHAPTERS} <= listed
+
+
+# ----------------------------------------------------------------------------- logo, repository
+
+
+def test_logo_files_are_what_the_script_draws():
+    drawn = runpy.run_path(ROOT / "_static" / "draw_logo.py")["FILES"]
+    assert drawn.keys() == {path.name for path in (ROOT / "_static").glob("*.svg")}
+    for name, content in drawn.items():
+        assert (ROOT / "_static" / name).read_text(encoding="utf-8") == content
+
+
+URL = "https://github.com/someone/some.book"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        URL,
+        f"{URL}/",
+        f"{URL}.git",
+        "https://token@github.com/someone/some.book.git",
+        "git@github.com:someone/some.book.git",
+        "ssh://git@github.com/someone/some.book.git\n",
+    ],
+)
+def test_github_addresses_become_one(address):
+    assert repository["github_url"](address) == URL
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "/srv/book", "https://example.org/a/b", "https://github.com.example.org/a/b", f"{URL}/c"],
+)
+def test_other_addresses_are_no_repository(address):
+    assert repository["github_url"](address) is None
+
+
+def test_repository_comes_from_the_environment_or_else_from_git(tmp_path):
+    find = repository["find_repository"]
+    assert find({}, tmp_path) is None
+    actions = {"GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "a/b"}
+    assert find(actions, tmp_path) == "https://github.com/a/b"
+    assert find({**actions, "BOOK_REPOSITORY": URL}, tmp_path) == URL
+    with pytest.raises(ConfigError, match="BOOK_REPOSITORY"):
+        find({"BOOK_REPOSITORY": "https://example.org/a/b"}, tmp_path)
+
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    assert find({}, tmp_path) is None
+    remote = ["git", "-C", tmp_path, "remote", "add", "origin", "git@github.com:a/b.git"]
+    subprocess.run(remote, check=True)
+    assert find({}, tmp_path) == "https://github.com/a/b"
+
+
+@pytest.mark.parametrize("url", [None, URL], ids=["no repository", "repository"])
+def test_buttons_appear_only_with_a_repository(tmp_path, url):
+    for name in ("_config.yml", "_ext", "_static", "references.bib", "appendices/reproducing.md"):
+        source, target = ROOT / name, tmp_path / Path(name).name
+        shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+    cell = {"cell_type": "markdown", "id": "title", "metadata": {}, "source": "# A chapter"}
+    notebook = {"cells": [cell], "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5}
+    (tmp_path / "chapter.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: chapter\n", encoding="utf-8")
+
+    keep = {key: value for key, value in os.environ.items() if "REPOSITORY" not in key}
+    subprocess.run(
+        [Path(sys.executable).with_name("jupyter-book"), "build", "-q", "-W", tmp_path],
+        env=keep | ({"BOOK_REPOSITORY": url} if url else {}),
+        check=True,
+        capture_output=True,
+    )
+    page = parse(tmp_path / "_build" / "html" / "chapter.html")
+    links = {tag["href"] for tag in page.find_all("a", href=True)}
+    buttons = {
+        "https://mybinder.org/v2/gh/someone/some.book/main?urlpath=lab/tree/chapter.ipynb",
+        "https://colab.research.google.com/github/someone/some.book/blob/main/chapter.ipynb",
+        URL,
+    }
+    if url:
+        assert buttons <= links
+    else:
+        assert not [link for link in links if re.search("mybinder|colab|github", link)]
