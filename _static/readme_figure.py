@@ -1,4 +1,4 @@
-"""Copy the README's figure out of the chapter that draws it: the first of chapters/setting.ipynb."""
+"""Copy the README's figure out of the chapter that draws it."""
 
 import base64
 from pathlib import Path
@@ -9,7 +9,7 @@ FOLDER = Path(__file__).parent
 
 
 def figure():
-    """The first PNG among the stored outputs of the chapter, as bytes."""
+    """The first PNG among the stored outputs of chapters/setting.ipynb, as bytes."""
     chapter = nbformat.read(FOLDER.parent / "chapters" / "setting.ipynb", as_version=4)
     outputs = (output for cell in chapter.cells for output in cell.get("outputs", []))
     images = (output.data.get("image/png") for output in outputs if "data" in output)

@@ -92,8 +92,9 @@ def spectral_bound(problem, error, rank=None):
     energies = problem.population.coordinates(problem.gap) ** 2
     top = np.cumsum(energies)[:positive]
     tail = np.append(np.cumsum(energies[::-1])[::-1], 0.0)[1 : positive + 1]
-    seen = error / problem.population.eigenvalues[:positive]
-    bound = 2 * error * (seen**2 * top + tail)
+    with np.errstate(over="ignore", invalid="ignore"):  # ∞ is right where λ_k is next to nothing
+        seen = error / problem.population.eigenvalues[:positive]
+        bound = 2 * error * (np.where(top > 0, seen**2 * top, 0) + tail)
     if rank is None:
         return float(bound.min())
     return float(bound[checks.integer("rank", rank, at_least=1, at_most=positive) - 1])
@@ -129,7 +130,7 @@ def concentration(population, n, confidence, constant):
     Cost: O(d). Source: thm-linear-bound; Koltchinskii and Lounici 2017.
     """
     checks.instance("population", population, Population)
-    n = checks.array("n", n, np.shape(n))
+    n = checks.array("n", n, (...,))
     if n.size and n.min() < 1:
         raise ValueError(f"n must be at least 1, got {n.min():g}")
     confidence = checks.real("confidence", confidence, above=0)

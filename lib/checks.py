@@ -16,14 +16,17 @@ def array(name, value, shape):
     A leading ``...`` in ``shape`` allows any number of leading axes.
     """
     try:
-        result = np.asarray(value, dtype=np.float64)
+        raw = np.asarray(value)
+        if raw.dtype.kind not in "biufO":
+            raise TypeError(f"{raw.dtype} is not real")
+        result = raw.astype(np.float64, copy=False)
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"{name} must be an array of real numbers, got {type(value).__name__}"
         ) from error
     free = shape[:1] == (...,)
     wanted = shape[1:] if free else shape
-    got = result.shape[-len(wanted) :] if free else result.shape
+    got = result.shape[max(result.ndim - len(wanted), 0) :] if free else result.shape
     if len(got) != len(wanted) or any(
         w is not None and w != g for w, g in zip(wanted, got, strict=True)
     ):

@@ -71,7 +71,7 @@ def measured(axes, x, values, index=0, **options):
 
 
 def rate(axes, x, start, exponent, label=None):
-    """Draw a dashed guide ∝ x^``exponent`` through (x[0], ``start``)."""
+    """Draw a dashed guide: x to the power ``exponent``, through ``start`` at x[0]."""
     x = np.asarray(x, dtype=float)
     return axes.plot(x, start * (x / x[0]) ** exponent, "--", color="#777777", lw=1.2, label=label)
 

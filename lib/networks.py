@@ -1,8 +1,12 @@
 """The networks that are really trained, as torch modules in float64."""
 
+import itertools
+from collections.abc import Iterable
+
+import numpy as np
 import torch
 
-from lib import checks
+from lib import checks, deep_linear
 
 
 class LinearNetwork(torch.nn.Module):
@@ -26,7 +30,7 @@ class LinearNetwork(torch.nn.Module):
     def __init__(self, weights):
         super().__init__()
         weights = checks.array("weights", weights, (None,))
-        self.theta = torch.nn.Parameter(torch.tensor(weights))
+        self.theta = torch.nn.Parameter(torch.from_numpy(weights.copy()))
 
     def forward(self, X):
         """Outputs (n,) for inputs (n, d)."""
@@ -35,3 +39,80 @@ class LinearNetwork(torch.nn.Module):
     def linear_map(self):
         """θ, detached, as an array (d,)."""
         return self.theta.detach().numpy().copy()
+
+
+class DeepLinearNetwork(torch.nn.Module):
+    """f(x) = xᵀW₁W₂⋯W_L, a deep linear network; the last layer is a column.
+
+    Parameters
+    ----------
+    layers : list of arrays (d, k₁), (k₁, k₂), …, (k_{L−1}, 1)
+        W₁, …, W_L at the start.
+    trainable : iterable of int, optional
+        Positions, from 0, of the layers to train; None trains all.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the shapes do not chain, an entry is not finite, or a position is out of range.
+
+    Notes
+    -----
+    Cost of a pass, forward or backward: that of β, one product of a matrix and a vector per layer,
+    and of Xβ. Source: thm-deep-bias, thm-frozen.
+    """
+
+    def __init__(self, layers, trainable=None):
+        super().__init__()
+        layers = deep_linear.chain(layers)
+        if trainable is None:
+            trainable = range(len(layers))
+        if not isinstance(trainable, Iterable):
+            raise TypeError(f"trainable must be iterable, got {type(trainable).__name__}")
+        last = len(layers) - 1
+        chosen = {checks.integer("trainable", j, at_least=0, at_most=last) for j in trainable}
+        self.weights = torch.nn.ParameterList(
+            torch.nn.Parameter(torch.from_numpy(W.copy()), requires_grad=j in chosen)
+            for j, W in enumerate(layers)
+        )
+
+    @classmethod
+    def balanced(cls, theta, depth, width, rng, trainable=None):
+        """A balanced network with the linear map ``theta``, as ``deep_linear.balanced_layers``."""
+        return cls(deep_linear.balanced_layers(theta, depth, width, rng), trainable)
+
+    @classmethod
+    def random(cls, dim, depth, width, scale, rng, trainable=None):
+        """Independent normal entries, of standard deviation ``scale``/√(inputs of the layer)."""
+        scale = checks.real("scale", scale, at_least=0)
+        rng = checks.generator("rng", rng)
+        sizes = [checks.integer("dim", dim, at_least=1)]
+        sizes += [checks.integer("width", width, at_least=1)] * (
+            checks.integer("depth", depth, at_least=1) - 1
+        )
+        layers = [
+            scale / np.sqrt(rows) * rng.standard_normal((rows, columns))
+            for rows, columns in itertools.pairwise([*sizes, 1])
+        ]
+        return cls(layers, trainable)
+
+    def forward(self, X):
+        """Outputs (n,) for inputs (n, d)."""
+        return X @ self._product()
+
+    def linear_map(self):
+        """β = W₁⋯W_L, detached, as an array (d,)."""
+        return self._product().detach().numpy().copy()
+
+    def layers(self):
+        """W₁, …, W_L, detached, as a list of arrays."""
+        return [W.detach().numpy().copy() for W in self.weights]
+
+    def _product(self):
+        # From the right: every step is a matrix times a vector. Not by slices of the list, which
+        # would be new modules with the old layers, whatever functional_call puts in their place.
+        *inner, last = self.weights
+        product = last[:, 0]
+        for W in reversed(inner):
+            product = W @ product
+        return product

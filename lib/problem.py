@@ -63,7 +63,7 @@ class Population:
 
     @classmethod
     def power_law(cls, dim, exponent):
-        """λᵢ = i^(−``exponent``) for i = 1, …, ``dim``, with ``exponent`` ≥ 0."""
+        """λᵢ = 1/i to the power ``exponent`` ≥ 0, for i = 1, …, ``dim``."""
         dim = checks.integer("dim", dim, at_least=1)
         return cls(np.arange(1.0, dim + 1) ** -checks.real("exponent", exponent, at_least=0))
 
@@ -211,8 +211,8 @@ def random_problem(dim, spectrum, gap, rng):
         The family of Σ, in the standard basis: variance uniform in [0.2, 1]; exponent uniform in
         [0.25, 2]; between 2 and d/4 spikes of 1 over a tail log-uniform in [10⁻³, 0.3].
     gap : {"top", "bottom", "everywhere"}
-        Where the gap lives: in the first directions or the last, between d/20 and d/4 of them, or in
-        all. Its length and that of the source are log-uniform in [0.3, 3].
+        Where the gap lives: in the first directions or the last, between d/20 and d/4 of them, or
+        in all. Its length and that of the source are log-uniform in [0.3, 3].
     rng : numpy.random.Generator
         The source of randomness.
 

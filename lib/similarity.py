@@ -69,10 +69,10 @@ def spectral_profile(problem, rank):
     With ``rank = numpy.arange(d + 1)`` it is the whole profile, from 0 to 1. Raises ValueError if
     the gap is zero. Source: thm-linear-bound.
     """
-    total = squared_distance(problem)
-    if total == 0:
+    top, tail = top_energy(problem, rank), tail_energy(problem, rank)
+    if np.any(top + tail == 0):
         raise ValueError("problem must have source and target that differ: the gap is zero")
-    return top_energy(problem, rank) / total
+    return top / (top + tail)  # exactly 0 or 1 where one of them is zero
 
 
 def side_by_side(problem, ranks=()):
@@ -98,7 +98,7 @@ def _cosine(a, b, what):
     lengths = np.linalg.norm(a), np.linalg.norm(b)
     if 0 in lengths:
         raise ValueError(f"problem must have no teacher that is {what}: the cosine is undefined")
-    return float((a / lengths[0]) @ (b / lengths[1]))
+    return float(np.clip((a / lengths[0]) @ (b / lengths[1]), -1, 1))
 
 
 def _energies(problem, rank):

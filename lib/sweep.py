@@ -5,7 +5,8 @@ import inspect
 import itertools
 import os
 import tempfile
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import joblib
@@ -34,8 +35,8 @@ def sweep(function, grid, seeds, *, cache=None, n_jobs=-1, progress=True):
     cache : path, optional
         A folder where each finished call is kept at once: a sweep that was interrupted, or is
         enlarged, computes only what is missing. A call is known by the source of the function, the
-        sources of this library, its arguments and its seed. Functions that capture variables are
-        refused with a cache, for the captured values would not be seen.
+        sources of this library, its arguments and its seed. Functions that capture variables, whose
+        values would not be seen, and lambdas, which share a line, are refused with a cache.
     n_jobs : int
         Workers, as joblib counts them. The backend is the one that ``joblib.parallel_config``
         names, whichever that is; a cluster's workers must see the cache folder.
@@ -62,6 +63,9 @@ def sweep(function, grid, seeds, *, cache=None, n_jobs=-1, progress=True):
         raise TypeError(f"function must be a plain function, got {type(function).__name__}")
     if not isinstance(grid, Mapping):
         raise TypeError(f"grid must be a mapping, got {type(grid).__name__}")
+    for name, values in grid.items():
+        if not isinstance(name, str) or isinstance(values, str) or not isinstance(values, Iterable):
+            raise TypeError(f"grid must map names to sequences of values, got {name!r}: {values!r}")
     if reserved := {"rng", "seed"} & set(grid):
         raise ValueError(f"grid must not name {' or '.join(sorted(reserved))}: sweep sets these")
     if np.ndim(seeds) == 0:
@@ -71,13 +75,20 @@ def sweep(function, grid, seeds, *, cache=None, n_jobs=-1, progress=True):
     tasks = [(point, seed) for point in points for seed in seeds]
     files = [None] * len(tasks)
     if cache is not None:
-        if function.__closure__:
-            raise ValueError("function must capture no variables when a cache is used")
+        if function.__closure__ or function.__name__ == "<lambda>":
+            raise ValueError("function must be a def that captures no variables to be cached")
         Path(cache).mkdir(parents=True, exist_ok=True)
-        code = inspect.getsource(function) + _library_sources()
-        files = [Path(cache) / f"{joblib.hash((code, *task))}.joblib" for task in tasks]
+        code = (inspect.getsource(function), function.__defaults__, function.__kwdefaults__)
+        code += (_library_sources(),)
+        files = [Path(cache) / f"{joblib.hash((*code, *task))}.joblib" for task in tasks]
 
-    with _Parallel(len(tasks), progress, n_jobs=n_jobs) as parallel:
+    with (
+        warnings.catch_warnings(),
+        threadpool_limits(1),
+        _Parallel(len(tasks), progress, n_jobs=n_jobs) as parallel,
+    ):
+        # loky renews a worker that has grown, and says so; no call is lost by it.
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
         results = parallel(
             joblib.delayed(_run)(function, point, seed, file)
             for (point, seed), file in zip(tasks, files, strict=True)
@@ -108,12 +119,14 @@ def _run(function, point, seed, file):
     """One call, or its kept result: a list of rows."""
     if file is not None and file.exists():
         return joblib.load(file)
-    with threadpool_limits(1):
-        rows = function(**point, rng=np.random.default_rng(seed))
-    rows = [rows] if isinstance(rows, Mapping) else list(rows)
+    threadpool_limits(1)  # not undone here: other threads of this worker may be in the same call
+    rows = function(**point, rng=np.random.default_rng(seed))
+    rows = rows if isinstance(rows, list) else [rows]
     if not all(isinstance(row, Mapping) for row in rows):
         raise TypeError("function must return a mapping, or a list of mappings")
     rows = [dict(row) for row in rows]
+    if taken := (set(point) | {"seed"}) & set().union(*rows):
+        raise ValueError(f"function must not return {', '.join(sorted(taken))}: sweep fills these")
     if file is not None:  # write beside, then rename: a half-written file never counts
         descriptor, temporary = tempfile.mkstemp(dir=file.parent, suffix=".part")
         os.close(descriptor)

@@ -9,6 +9,8 @@ from torch.func import functional_call, jacrev
 from lib import checks
 from lib.progress import progress_bar
 
+_NO_GAIN = 1e-24  # of the loss, per step
+
 
 @dataclass(frozen=True)
 class Run:
@@ -68,7 +70,7 @@ def stable_learning_rate(network, X):
     -----
     Cost: n backward passes and an (n, n) eigenvalue problem. Source: thm-linear-bias for J = X.
     """
-    X = torch.from_numpy(checks.samples(X))
+    X = _inputs(network, X)
     trainable = {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
     jacobian = jacrev(lambda parameters: functional_call(network, parameters, (X,)))(trainable)
     J = torch.cat([block.flatten(1) for block in jacobian.values()], dim=1)
@@ -91,9 +93,10 @@ def train(
 ):
     """Gradient descent on ℓ = ‖f(X) − y‖²/(2n), changing the network in place.
 
-    It stops when ℓ ≤ tolerance · ℓ(start), or when ‖∇ℓ‖² ≤ tolerance · ‖∇ℓ(start)‖² (labels out of
-    reach: the least-squares point), or after ``max_steps``. An interrupt from the keyboard loses
-    nothing: the network keeps its weights, and calling again goes on from there.
+    It stops when ℓ ≤ tolerance · ℓ(start) or ℓ is mere rounding error, when a step gains nothing,
+    η‖∇ℓ‖² ≤ 10⁻²⁴ℓ (labels out of reach: the least-squares point), or after ``max_steps``. An
+    interrupt from the keyboard loses nothing: the network keeps its weights, and calling again goes
+    on from there.
 
     Parameters
     ----------
@@ -129,20 +132,20 @@ def train(
     -----
     Cost: one forward and one backward pass per step. Source: theory, "Setting and notation".
     """
-    X, y = checks.samples(X, y)
+    X = _inputs(network, X)
+    y = torch.from_numpy(checks.array("y", y, (len(X),)).copy())
     tolerance = checks.real("tolerance", tolerance, at_least=0)
     max_steps = checks.integer("max_steps", max_steps, at_least=0)
     if record_every is not None:
         record_every = checks.integer("record_every", record_every, at_least=1)
     parameters = [p for p in network.parameters() if p.requires_grad]
-    if not parameters or any(p.dtype != torch.float64 for p in parameters):
-        raise ValueError("network must have trainable parameters, all of them float64")
     if learning_rate is None:
-        learning_rate = stable_learning_rate(network, X)
+        learning_rate = stable_learning_rate(network, X.numpy())
     learning_rate = checks.real("learning_rate", learning_rate, above=0)
-    X, y = torch.from_numpy(X), torch.from_numpy(y)
 
-    steps, stopped, start, recorded = 0, "max_steps", None, []
+    # Sums of d terms are known to about √d ε, and so are residuals relative to the labels.
+    rounding = (16 * np.finfo(float).eps) ** 2 * X.shape[1] * y.square().mean().item() / 2
+    steps, stopped, enough, recorded = 0, "max_steps", None, []
     bar = progress_bar(max_steps, "gradient descent", progress)
     try:
         while True:
@@ -154,10 +157,10 @@ def train(
                     f"the loss overflowed at step {steps}: learning_rate must be smaller "
                     f"than {learning_rate:.3g}"
                 )
-            start = start or now
-            if now[0] <= tolerance * start[0]:
+            enough = max(tolerance * now[0], rounding) if enough is None else enough
+            if now[0] <= enough:
                 stopped = "loss"
-            elif now[1] <= tolerance * start[1]:
+            elif learning_rate * now[1] <= _NO_GAIN * now[0]:
                 stopped = "gradient"
             last = stopped != "max_steps" or steps == max_steps
             if record_every and (last or steps % record_every == 0):
@@ -182,6 +185,23 @@ def train(
         path=list(path),
         losses=np.array(losses),
     )
+
+
+def _inputs(network, X):
+    """``X`` as a tensor, once it is known that the network takes it and what it returns."""
+    checks.instance("network", network, torch.nn.Module)
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    if not parameters or any(p.dtype != torch.float64 for p in parameters):
+        raise ValueError("network must have trainable parameters, all of them float64")
+    X = torch.from_numpy(checks.samples(X).copy())
+    try:
+        with torch.no_grad():
+            outputs = network(X)
+    except RuntimeError as error:
+        raise ValueError(f"X must fit the network, got shape {tuple(X.shape)}: {error}") from error
+    if outputs.shape != X.shape[:1]:
+        raise ValueError(f"network must map X to one output per row, got {tuple(outputs.shape)}")
+    return X
 
 
 def _snapshot(network):

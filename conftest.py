@@ -12,7 +12,7 @@ os.environ["TQDM_DISABLE"] = "1"  # inherited by the kernels that run the chapte
 settings.register_profile("book", deadline=None, derandomize=True)
 settings.load_profile("book")
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parent
 SOURCES = (
     "intro.md _config.yml _toc.yml references.bib requirements.txt "
     "appendices/*.md chapters/*.ipynb lib/*.py _ext/*.py _static/*"

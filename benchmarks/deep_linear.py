@@ -1,0 +1,82 @@
+"""What is claimed about the speed of ``lib.deep_linear``.
+
+Each function returns a table, as Markdown, and its targets: (target, measured, met).
+"""
+
+import math
+from functools import partial
+
+import numpy as np
+from timing import in_turns, table, timed
+
+from lib import deep_linear, linear_regression
+from lib.networks import DeepLinearNetwork
+from lib.problem import Population, TransferProblem
+from lib.training import stable_learning_rate, train
+
+DEPTHS = (1, 2, 3, 5, 7, 10, math.inf)
+STEPS = (1, 0.1, 0.01)  # of the largest that is stable at the start
+
+
+def end_point_table(d=500, n=50, depth=7, width=10, loss=1e-10):
+    """The end point in closed form, and by gradient descent on all layers down to ``loss``.
+
+    Descent in large steps is quick, but ends elsewhere than the flow, at a distance in proportion
+    to the step. The target is set against the smallest step, which ends within 1e-3 of it.
+    """
+    rng = np.random.default_rng(0)
+    source, other = rng.standard_normal((2, d)) / math.sqrt(d)
+    problem = TransferProblem(Population.power_law(d, 1), source, source + other)
+    X, y = problem.sample(n, rng)
+    beta = deep_linear.finetune(X, y, source, depth)
+    closed = in_turns({"": partial(deep_linear.finetune, X, y, source, depth)})[""]
+    layers = deep_linear.balanced_layers(source, depth, width, rng)
+    start = np.mean((X @ source - y) ** 2) / 2
+
+    rows, ratios, misses = [["closed form", "", f"{1e3 * closed:.2f} ms", "", ""]], [], []
+    for step in STEPS:
+        network = DeepLinearNetwork(layers)
+        rate = step * stable_learning_rate(network, X)
+        options = {"learning_rate": rate, "tolerance": loss / start, "progress": False}
+        seconds, run = timed(partial(train, network, X, y, **options))
+        ratios.append(seconds / closed)
+        misses.append(np.linalg.norm(network.linear_map() - beta) / np.linalg.norm(beta))
+        row = [f"descent, {step:g} of the stable step", f"{run.steps:,}", f"{seconds:.1f} s"]
+        rows.append([*row, f"{ratios[-1]:,.0f}", f"{misses[-1]:.1e}"])
+    heads = f"d = {d}, n = {n}, L = {depth}|steps|time|times slower|distance, relative".split("|")
+    # Descent is as fast as one lets it be wrong: judged is the run that agrees to three digits.
+    target = (
+        f"end point at d = {d}, n = {n}, L = {depth}: ≥ 1000 × faster than the finest descent",
+        f"{ratios[-1]:,.0f} × (distance {misses[-1]:.1e})",
+        bool(ratios[-1] >= 1000),
+    )
+    return table(heads, rows), [target]
+
+
+def learning_curve_table(d=1000):
+    """The curves of seven depths, for all n, against the one of linear regression."""
+    rng = np.random.default_rng(0)
+    problem = TransferProblem(Population.power_law(d, 1), *rng.standard_normal((2, d)))
+    X = problem.population.sample(d, rng)
+    best = in_turns(
+        {
+            "linear_regression.learning_curve": partial(
+                linear_regression.learning_curve, problem, X
+            ),
+            "deep_linear.learning_curve, 1 depth": partial(
+                deep_linear.learning_curve, problem, X, 7
+            ),
+            "deep_linear.learning_curve, 7 depths": partial(
+                deep_linear.learning_curve, problem, X, DEPTHS
+            ),
+        }
+    )
+    linear = best["linear_regression.learning_curve"]
+    rows = [[name, f"{1e3 * s:.0f}", f"{s / linear:.2f}"] for name, s in best.items()]
+    ratio = best["deep_linear.learning_curve, 7 depths"] / linear
+    target = (
+        f"learning curves of 7 depths at d = {d}: ≤ 2.5 times the one of linear regression",
+        f"{ratio:.2f}",
+        bool(ratio <= 2.5),
+    )
+    return table([f"all n at d = {d}", "ms", "relative"], rows), [target]

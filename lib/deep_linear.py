@@ -1,0 +1,431 @@
+"""Fine-tuning a deep linear network: the bias of depth, the way to it, and frozen layers.
+
+The network is f(x) = xᵀW₁W₂⋯W_L, W_L a column, so its linear map is β = W₁W₂⋯W_L. Pretraining has
+left it *balanced*, W_jᵀW_j = W_{j+1}W_{j+1}ᵀ for every j, with β = θ_S; then θ_S and L are all that
+matters of it.
+"""
+
+import itertools
+import math
+
+import numpy as np
+from scipy.integrate import LSODA
+from scipy.optimize import elementwise
+
+from lib import checks, linear_regression
+from lib.linear_regression import orthogonal_expansion, row_space, unlearned
+from lib.problem import TransferProblem
+
+_NOTHING = 1e-128  # the share of ‖θ_S‖² that stands for none, so that logarithms stay finite
+
+
+def finetune(X, y, source, depth):
+    """End point of gradient flow on all layers of a balanced network of ``depth`` layers.
+
+    P_∥β = P_∥θ_T and P_⊥β = c_L P_⊥θ_S with c_L = (‖β‖/‖θ_S‖)^{(L−1)/L}: what the sample does not
+    see of the source is scaled, more or less according to depth, as what it sees changes in norm.
+    Depth 1 is linear regression, c₁ = 1; at infinite depth c_∞ = ‖P_∥θ_T‖/‖P_∥θ_S‖.
+
+    Parameters
+    ----------
+    X : array (n, d)
+        Target inputs; any rank, any n.
+    y : array (n,)
+        Target labels, and P_∥θ_T = X⁺y: where they are not in the range of X, the least-squares
+        value on the row space.
+    source : array (d,)
+        θ_S, the linear map of the pretrained network.
+    depth : int or math.inf
+        L ≥ 1.
+
+    Returns
+    -------
+    array (d,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a shape does not fit, an entry is not finite, or ``depth`` is not as above; if the source
+        is zero with depth above 1 (then no layer has a gradient); if P_∥θ_S = 0 with infinite depth
+        (then c_L grows with L without bound).
+
+    Notes
+    -----
+    The flow always gets there if P_⊥θ_S ≠ 0. If P_⊥θ_S = 0 the end point is P_∥θ_T at any depth;
+    but above depth 1 the flow cannot pass through the saddle β = 0, and from exceptional sources it
+    runs into it: those opposed to P_∥θ_T within one eigenspace of Σ̂, such as all with
+    ⟨Xθ_S, y⟩ < 0 if X has rank one. Any P_⊥θ_S, however small, leads it past. Cost: one thin SVD of
+    X, O(nd min(n, d)), and one scalar root. Source: thm-deep-bias, thm-deep-limit.
+    """
+    X, y, source, inverse = _check(X, y, source, depth)
+    _, Vt, target, seen, missed = _split(X, y, source)
+    squares = seen @ seen, missed @ missed, target @ target
+    _check_seen(*squares[:2], inverse, X)
+    scale = np.exp(_log_scale(*squares, (target - seen) @ (target + seen), inverse))
+    return target @ Vt + scale * missed
+
+
+def learning_curve(problem, X, depth):
+    """Risk after fine-tuning on the first 0, 1, …, n rows of X, all from one factorisation.
+
+    Parameters
+    ----------
+    problem : TransferProblem
+        The teachers and the population that the risk is measured on.
+    X : array (n, d)
+        Target inputs in the order in which they arrive; labels are Xθ_T. Any n, any rank.
+    depth : int or math.inf, or an array of them
+        L ≥ 1; all depths share the factorisation.
+
+    Returns
+    -------
+    array (n + 1,), or (..., n + 1) for an array (...) of depths
+        At n = 0 it is the risk of the source, at any depth.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the width of X is not the dimension of the problem, or an entry is not finite; for source
+        and depth as in ``finetune``, at every n ≥ 1.
+
+    Notes
+    -----
+    After k rows the risk ‖Σ^{1/2}P_⊥(θ_T − c_Lθ_S)‖² is a parabola in c_L, the same at all depths.
+    It is kept as its least value, its curvature and where it is least: three tail sums, and nothing
+    cancels, so that small risks keep their digits. Cost: some 20 % more than the linear learning
+    curve, and O(n) for each depth. Source: thm-deep-bias, thm-deep-limit.
+    """
+    checks.instance("problem", problem, TransferProblem)
+    X = checks.samples(X, dim=problem.population.dim)
+    depth = np.asarray(depth, dtype=object)
+    inverse = [_inverse_depth(one, problem.source) for one in depth.flat]
+    inverse = np.reshape(inverse, (*depth.shape, 1))
+
+    # ‖P_∥θ_S‖², ‖P_∥θ_T‖² and their difference grow with the rows, ‖P_⊥θ_S‖² is a tail sum.
+    basis, row = orthogonal_expansion(X)
+    source, target, gap = np.stack([problem.source, problem.target, problem.gap]) @ basis
+    growing = np.stack([source**2, target**2, gap * (target + source)])
+    seen, learned, change = np.cumsum(np.pad(growing, ((0, 0), (1, 0))), axis=1)
+    missed = unlearned(problem.source, basis)
+    unseen = np.cumsum(np.append(missed[-1] @ missed[-1], source[::-1] ** 2))[::-1]
+    _check_seen(seen[1:], unseen[1:], inverse, X)
+    log_scale = _log_scale(seen, unseen, learned, change, inverse)
+
+    # P_⊥(θ_T − cθ_S) = P_⊥θ_T − cP_⊥θ_S = P_⊥u − (c − 1)P_⊥θ_S: the one that cancels less.
+    if np.linalg.norm(problem.target) < np.linalg.norm(problem.gap):
+        blind, scale = unlearned(problem.target, basis), np.exp(log_scale)
+    else:
+        blind, scale = unlearned(problem.gap, basis), np.expm1(log_scale)
+    # The first vector has a part along the second, as Σ measures it, and a rest.
+    weights = np.sqrt(problem.population.eigenvalues)
+    missed = problem.population.coordinates(missed) * weights
+    blind = problem.population.coordinates(blind) * weights
+    curvature, along = np.vecdot(missed, missed), np.vecdot(missed, blind)
+    best = np.divide(along, curvature, out=np.zeros_like(along), where=curvature > 0)
+    blind -= best[:, None] * missed
+    return (np.vecdot(blind, blind) + curvature * (best - scale) ** 2)[..., row]
+
+
+def gradient_flow(X, y, source, depth, times):
+    """The linear map at each time along gradient flow on ℓ = ‖Xβ − y‖²/(2n), in all the layers.
+
+    β̇ = −‖β‖^{2−2/L}(I + (L−1)β̂β̂ᵀ)∇ℓ(β) from β = θ_S on.
+
+    Parameters
+    ----------
+    X, y, source
+        As in ``finetune``.
+    depth : int
+        L ≥ 1. Infinite depth has no flow: β would grow infinitely faster than it turns.
+    times : array (t,)
+        Times ≥ 0, in any order, of the flow Ẇ_j = −∂ℓ/∂W_j of all layers: gradient descent with
+        step η is there after t/η steps. In this time β turns ‖β‖^{2−2/L} times as fast as a linear
+        model would, and grows L times as fast again.
+
+    Returns
+    -------
+    array (t, d)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``finetune``; also if a time is negative or not finite, or the depth infinite.
+    RuntimeError
+        If the solver does not reach the last time.
+
+    Notes
+    -----
+    The flow never leaves span(row(X), θ_S), and is solved there as it stands: no conserved quantity
+    is made use of. The coordinates are log w and φ in β = w^L φ, w being the norm of every layer,
+    because β may come close to zero on its way. Relative error about 1e-11, more where norms change
+    by many powers of ten. Cost: one thin SVD of X, some thousand evaluations in O(rank) and, where
+    the flow is stiff, factorisations in O(rank³). Source: thm-deep-bias; Arora et al. 2018.
+    """
+    X, y, source, inverse = _check(X, y, source, depth)
+    if inverse == 0:
+        raise ValueError("depth must be finite: there is no gradient flow at infinite depth")
+    times = checks.array("times", times, (None,))
+    if (times < 0).any():
+        raise ValueError(f"times must be non-negative, got {times.min():g}")
+    if depth == 1:
+        return linear_regression.gradient_flow(X, y, source, times)
+
+    s, Vt, target, seen, missed = _split(X, y, source)
+    norm, height = np.linalg.norm(source), np.linalg.norm(missed)
+    frame = np.vstack([Vt, missed / (height or 1)])
+    curvature = np.append(s**2 / len(X), 0)
+    target = np.append(target, 0) / norm
+
+    def velocity(_, state):
+        w, direction = np.exp(state[0]), state[1:]
+        gradient = curvature * (w**depth * direction - target)
+        along = direction @ gradient / (direction @ direction)  # so that its norm stays 1
+        return -(w ** (depth - 2)) * np.append(along, gradient - along * direction)
+
+    def fitted(state):  # beyond this the solver would only follow rounding errors
+        return np.linalg.norm(state[1:-1] - target[:-1] / np.exp(depth * state[0])) < 1e-13
+
+    # In units of ‖θ_S‖, and of the time in which a flow that starts at norm 1 does the same.
+    moments = np.append(0, times) * norm ** (2 - 2 * inverse)
+    moments, which = np.unique(moments, return_inverse=True)
+    states = [np.concatenate([[0], seen / norm, [height / norm]])]
+    solver = LSODA(velocity, 0, states[0], moments[-1], rtol=1e-12, atol=1e-14)
+    while len(states) < len(moments):
+        if fitted(solver.y):
+            states.append(solver.y)
+            continue
+        solver.step()
+        if solver.status == "failed" or not np.isfinite(solver.y).all():
+            raise RuntimeError(f"the flow could not be followed beyond time {solver.t:.3g}")
+        passed = np.searchsorted(moments, solver.t, side="right")
+        if passed > len(states):
+            states.extend(solver.dense_output()(moments[len(states) : passed]).T)
+    states = np.array(states)[which[1:]]
+    return norm * np.exp(depth * states[:, :1]) * states[:, 1:] @ frame
+
+
+def balanced_layers(theta, depth, width, rng):
+    """Layers of a balanced network with the linear map ``theta``, in random directions.
+
+    W_j = w u_{j−1}u_jᵀ with u_0 = θ/‖θ‖, u_L = 1, the other u_j random unit vectors, and
+    w = ‖θ‖^{1/L}. As W_L is a column, every balanced network is of this form.
+
+    Parameters
+    ----------
+    theta : array (d,)
+        θ, the product of the layers; if zero, all layers are.
+    depth : int
+        L ≥ 1.
+    width : int
+        Columns of W₁, …, W_{L−1}, at least 1.
+    rng : numpy.random.Generator
+        The source of randomness.
+
+    Returns
+    -------
+    list of L arrays (d, width), (width, width), …, (width, 1)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above.
+
+    Notes
+    -----
+    Cost: O(d width + L width²). Source: thm-deep-bias.
+    """
+    theta = checks.array("theta", theta, (None,))
+    depth = checks.integer("depth", depth, at_least=1)
+    width = checks.integer("width", width, at_least=1)
+    inner = checks.generator("rng", rng).standard_normal((depth - 1, width))
+    inner /= np.linalg.norm(inner, axis=1, keepdims=True)
+    norm = np.linalg.norm(theta)
+    units = [theta / (norm or 1), *inner, np.ones(1)]
+    return [norm ** (1 / depth) * np.outer(u, v) for u, v in itertools.pairwise(units)]
+
+
+def balancedness(layers):
+    """How far layers are from balance: max_j ‖W_jᵀW_j − W_{j+1}W_{j+1}ᵀ‖ / max_j ‖W_j‖².
+
+    Spectral norms; between 0 (balanced) and 1, and the same for layers that are all multiplied by
+    one factor.
+
+    Parameters
+    ----------
+    layers : list of L arrays (d, k₁), (k₁, k₂), …, (k_{L−1}, 1)
+        W₁, …, W_L.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an entry is not finite or the shapes do not chain.
+
+    Notes
+    -----
+    Cost: O(d k² + L k³). Source: thm-deep-bias.
+    """
+    layers = chain(layers)
+    largest = max(np.linalg.norm(W, 2) for W in layers) or 1.0
+    layers = [W / largest for W in layers]
+    gaps = [np.linalg.norm(W.T @ W - V @ V.T, 2) for W, V in itertools.pairwise(layers)]
+    return float(max(gaps, default=0.0))
+
+
+def finetune_frozen_first(X, y, source, *, trained=1):
+    """End point of training the last ``trained`` layers of a balanced network, the rest frozen.
+
+    The frozen first layer has rank one: whatever the others learn, β = cθ_S. They learn the best c,
+    ⟨Xθ_S, y⟩/‖Xθ_S‖², and R ≥ min_c ‖Σ^{1/2}(θ_T − cθ_S)‖² however many samples there are.
+
+    Parameters
+    ----------
+    X, y, source
+        As in ``finetune``; the source is not zero. If Xθ_S = 0 no weight has a gradient, and θ_S
+        is where training ends.
+    trained : int
+        How many layers are trained, from 1 (a linear probe) to L − 1. If it is more than one, c
+        cannot change sign: where the best c is negative, the flow ends at the saddle β = 0.
+
+    Returns
+    -------
+    array (d,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``finetune``; also if ``trained`` is not a positive integer.
+
+    Notes
+    -----
+    Cost: O(nd). Source: thm-frozen.
+    """
+    X, y, source, _ = _check(X, y, source, 2)
+    trained = checks.integer("trained", trained, at_least=1)
+    outputs = X @ source
+    if np.linalg.norm(outputs) <= _rounding(X) * np.linalg.norm(X) * np.linalg.norm(source):
+        return source.copy()
+    c = (outputs @ y) / (outputs @ outputs)
+    return (c if trained == 1 else max(c, 0.0)) * source
+
+
+def finetune_frozen_last(X, y, source, depth, trained):
+    """End point of training the first ``trained`` of ``depth`` layers of a balanced network.
+
+    It is where a network of depth ``trained`` ends: what is frozen might as well not be there.
+
+    Parameters
+    ----------
+    X, y, source, depth
+        As in ``finetune``.
+    trained : int
+        From 1 to ``depth``.
+
+    Returns
+    -------
+    array (d,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``finetune``; also if ``trained`` is out of its range.
+
+    Notes
+    -----
+    Cost: that of ``finetune``. Source: thm-frozen.
+    """
+    X, y, source, _ = _check(X, y, source, depth)
+    return finetune(X, y, source, checks.integer("trained", trained, at_least=1, at_most=depth))
+
+
+def chain(layers):
+    """``layers`` as a list of float64 arrays, checked: each fits the next, the last is a column."""
+    if not isinstance(layers, list | tuple):
+        raise TypeError(f"layers must be a list of arrays, got {type(layers).__name__}")
+    layers = [checks.array(f"layers[{j}]", W, (None, None)) for j, W in enumerate(layers)]
+    shapes = [W.shape for W in layers]
+    chained = all(left[1] == right[0] for left, right in itertools.pairwise(shapes))
+    if not (layers and chained and shapes[-1][1] == 1 and all(map(all, shapes))):
+        raise ValueError(f"layers must have shapes (d, k), (k, l), …, (m, 1), got {shapes}")
+    return layers
+
+
+def _log_scale(seen, unseen, learned, change, inverse):
+    """log c_L = log(‖β‖/‖θ_S‖)^{(L−1)/L}, from the one scalar equation of thm-deep-bias.
+
+    Takes ‖P_∥θ_S‖², ‖P_⊥θ_S‖², ‖P_∥θ_T‖², the change ‖P_∥θ_T‖² − ‖P_∥θ_S‖² apart, which keeps its
+    digits where it is small, and 1/L. They broadcast.
+
+    Let t = log(‖β‖/‖θ_S‖), p = 1 − 1/L, s = ‖P_∥θ_S‖²/‖θ_S‖², τ = ‖P_∥θ_T‖/‖P_∥θ_S‖. The equation
+    ‖β‖² = ‖P_∥θ_T‖² + c²‖P_⊥θ_S‖², divided by c²‖θ_S‖² = e^{2pt}‖θ_S‖², is
+
+        e^{2t/L} = sτ²e^{−2pt} + 1 − s,    that is    2t/L = log1p(s expm1(2(log τ − pt))).
+
+    The left side does not fall with t, the right does not grow, and one of them moves: one root. It
+    lies between t = 0 and t = log τ, because s ≤ 1. At infinite depth it is log τ, and nothing here
+    is special about it; nor about P_∥θ_T = 0, the limit τ → 0, where the first equation has two
+    roots: ‖β‖ = 0 and ‖β‖ = ‖θ_S‖(‖P_⊥θ_S‖/‖θ_S‖)^L. The flow never falls below the second, the
+    lower bound of thm-deep-bias, which is the one that the division leaves.
+    """
+    total = seen + unseen
+    total = np.where(total > 0, total, 1.0)  # a zero source, at depth 1: then c = 1 in any case
+    seen, learned = (np.maximum(part / total, _NOTHING) for part in (seen, learned))
+    unseen, change = unseen / total, change / total
+    small = np.abs(change) < seen / 2
+    log_ratio = np.where(small, np.log1p(small * change / seen), np.log(learned / seen)) / 2
+
+    def difference(t, log_ratio, seen, unseen, inverse):
+        exponent = 2 * (log_ratio - (1 - inverse) * t)
+        growth = seen * np.expm1(exponent)
+        near = np.log1p(np.maximum(growth, -0.5))
+        far = np.log(seen * np.exp(exponent) + unseen)  # the same, without cancelling 1 − s
+        return 2 * inverse * t - np.where(growth > -0.5, near, far)
+
+    bracket = np.zeros_like(log_ratio), 2 * log_ratio  # twice, lest rounding exclude t = log τ
+    root = elementwise.find_root(difference, bracket, args=(log_ratio, seen, unseen, inverse))
+    return (1 - inverse) * root.x
+
+
+def _check(X, y, source, depth):
+    """The arguments as arrays, and 1/L."""
+    X, y = checks.samples(X, y)
+    source = checks.array("source", source, (X.shape[1],))
+    return X, y, source, _inverse_depth(depth, source)
+
+
+def _inverse_depth(depth, source):
+    """1/L, if a network of this depth can hold the source and learn."""
+    if not (isinstance(depth, float) and depth == math.inf):
+        whole = isinstance(depth, float) and depth.is_integer()  # as in an array with infinity
+        depth = checks.integer("depth", int(depth) if whole else depth, at_least=1)
+    if depth > 1 and not source.any():
+        raise ValueError(
+            "source must not be zero for depth above 1: a balanced network then has zero layers, "
+            "and no gradient"
+        )
+    return 1 / depth
+
+
+def _check_seen(seen, unseen, inverse, X):
+    """Refuse P_∥θ_S = 0 at infinite depth; takes ‖P_∥θ_S‖², ‖P_⊥θ_S‖² for one or more samples."""
+    if np.any(inverse == 0) and np.any(seen <= _rounding(X) ** 2 * (seen + unseen)):
+        raise ValueError(
+            "source must not be orthogonal to all rows of X at infinite depth (P_∥θ_S ≠ 0 needed)"
+        )
+
+
+def _rounding(X):
+    """The relative size below which a part of a vector, split by the rows of X, counts as zero."""
+    return np.finfo(float).eps * max(X.shape)
+
+
+def _split(X, y, source):
+    """The singular values and Vᵀ of X, P_∥θ_T and P_∥θ_S in those coordinates, and P_⊥θ_S."""
+    U, s, Vt = row_space(X)
+    seen = Vt @ source
+    missed = source - seen @ Vt
+    missed -= (Vt @ missed) @ Vt  # a second pass removes what rounding left in the row space
+    return s, Vt, (U.T @ y) / s, seen, missed

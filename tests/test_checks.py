@@ -1,0 +1,111 @@
+"""lib.checks: what is accepted, what is refused, and in which words."""
+
+from fractions import Fraction
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from lib import checks
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [[1, 2], [3, 4]],
+        ((1, 2), (3, 4)),
+        np.array([[1, 2], [3, 4]], dtype=np.uint8),
+        np.array([[1, 2], [3, 4]], dtype=np.float32),
+        np.array([[1, 2], [3, 4]], dtype=">f8"),
+        np.array([[Fraction(1), 2], [3, 4]], dtype=object),
+        np.array([[4.0, 3], [2, 1]])[::-1, ::-1],
+        pd.DataFrame({"a": [1, 3], "b": [2, 4]}),
+        torch.tensor([[1.0, 2], [3, 4]]),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_whatever_holds_real_numbers_is_an_array(value):
+    for shape in (2, 2), (None, 2), (None, None), (..., 2), (..., None, 2), (...,):
+        result = checks.array("X", value, shape)
+        assert type(result) is np.ndarray and result.dtype == np.float64
+        assert result.dtype.isnative
+        np.testing.assert_array_equal(result, [[1, 2], [3, 4]])
+
+
+def test_float64_is_not_copied():
+    X = np.ones((2, 3))
+    assert checks.samples(X) is X
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        ("ab", TypeError, "real numbers, got str"),
+        (["1", "2"], TypeError, "real numbers, got list"),  # not even if they could be parsed
+        ([1, 1j], TypeError, "real numbers"),
+        (np.array(["2020-01-01"], dtype="M8[D]"), TypeError, "real numbers"),
+        ([[1], [1, 2]], TypeError, "real numbers"),
+        ([object()], TypeError, "real numbers"),
+        ({"a": 1}, TypeError, "real numbers, got dict"),
+        ([1, 2, 3], ValueError, r"shape \(2\), got \(3,\)"),
+        ([[1, 2]], ValueError, r"shape \(2\), got \(1, 2\)"),
+        (1.0, ValueError, r"got \(\)"),
+        ([1, np.nan], ValueError, "finite, got NaN or infinity"),
+        ([1, -np.inf], ValueError, "finite"),
+        ([1, None], ValueError, "finite"),
+    ],
+)
+def test_anything_else_is_refused(value, error, text):
+    with pytest.raises(error, match=f"^theta must .*{text}"):
+        checks.array("theta", value, (2,))
+
+
+def test_free_lengths_are_said():
+    with pytest.raises(ValueError, match=r"^X must have shape \(any, 3\), got \(2, 4\)"):
+        checks.samples(np.ones((2, 4)), dim=3)
+    with pytest.raises(ValueError, match=r"^theta must have shape \(..., 3\), got \(\)"):
+        checks.array("theta", 1, (..., 3))
+    with pytest.raises(ValueError, match=r"^X must have at least one row and one column"):
+        checks.samples(np.ones((2, 0)))
+
+
+def test_numbers_of_any_library_are_numbers():
+    for value in 2, 2.0, np.float32(2), np.int8(2), Fraction(2):
+        assert checks.real("x", value, at_least=2, at_most=2) == 2
+    for value in 2, np.int8(2), np.uint64(2):
+        assert type(checks.integer("x", value, at_least=2, at_most=2)) is int
+
+
+@pytest.mark.parametrize("value", [True, np.True_, "2", None, [2], 2j, np.array(2)])
+def test_things_that_are_not_numbers_are_refused(value):
+    with pytest.raises(TypeError, match="^x must be a real number, got"):
+        checks.real("x", value)
+    with pytest.raises(TypeError, match="^x must be an integer, got"):
+        checks.integer("x", value)
+
+
+def test_limits_are_said():
+    for value in 0, -1, 3, np.nan, np.inf, -np.inf:
+        with pytest.raises(ValueError, match="^x must be finite, above 0, at most 2, got"):
+            checks.real("x", value, above=0, at_most=2)
+    with pytest.raises(TypeError, match="integer"):
+        checks.integer("x", 2.0)
+    with pytest.raises(ValueError, match="^x must be at least 1, got 0"):
+        checks.integer("x", 0, at_least=1)
+    with pytest.raises(ValueError, match="^x must be at most 1, got 2"):
+        checks.integer("x", 2, at_most=1)
+
+
+def test_choices_generators_and_instances():
+    assert checks.choice("law", "a", ("a", "b")) == "a"
+    with pytest.raises(ValueError, match="^law must be one of 'a', 'b', got 'c'"):
+        checks.choice("law", "c", ("a", "b"))
+    rng = np.random.default_rng(0)
+    assert checks.generator("rng", rng) is rng
+    for value in 0, None, np.random, np.random.RandomState(0):
+        with pytest.raises(TypeError, match=r"^rng must be a numpy.random.Generator"):
+            checks.generator("rng", value)
+    assert checks.instance("x", 1, int) == 1
+    with pytest.raises(TypeError, match="^x must be a int, got str"):
+        checks.instance("x", "1", int)

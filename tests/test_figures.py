@@ -1,0 +1,155 @@
+"""lib.figures: tables say what they round, plots draw the numbers they are given."""
+
+import hypothesis.strategies as st
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from lib import figures
+
+
+@pytest.fixture
+def axes():
+    return Figure().add_subplot()
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (0.0995, 2, "0.10"),
+        (0.0995, 3, "0.0995"),
+        (0.09949, 2, "0.099"),
+        (9.996, 3, "10.0"),
+        (99.96, 3, "100"),
+        (0.5, 3, "0.500"),
+        (12.0, 3, "12.0"),
+        (1234.5, 2, "1200"),
+        (123456.0, 3, "123000"),
+        (999999.0, 3, "1.00e+06"),
+        (1e-9, 3, "1.00e-09"),
+        (1e-9, 1, "1e-09"),
+        (1.26e-4, 2, "0.00013"),
+        (1.26e-5, 2, "1.3e-05"),
+        (-0.25, 2, "-0.25"),
+        (0.0, 3, "0.00"),
+        (1.0, 1, "1"),
+        (np.float64(0.25), 2, "0.25"),
+        (np.float32(0.25), 2, "0.25"),
+        (np.inf, 3, "∞"),
+        (-np.inf, 3, "−∞"),
+        (np.nan, 3, "–"),
+        (123456789, 3, "123456789"),
+        (np.int64(12345), 2, "12345"),
+        (True, 2, "True"),
+        ("0.123456", 2, "0.123456"),
+        (None, 2, "None"),
+    ],
+)
+def test_cells_are_rounded_to_significant_digits(value, digits, text):
+    frame = figures.table({"row": ["a"], "value": [value]}, digits)
+    assert frame.loc["a", "value"] == text
+
+
+@given(st.floats(-1e300, 1e300).filter(lambda x: x == 0 or abs(x) > 1e-300), st.integers(1, 6))
+def test_rounded_cells_are_right_to_half_a_digit(value, digits):
+    text = figures.table({"row": [0], "value": [value]}, digits).iloc[0, 0]
+    exponent = np.floor(np.log10(abs(value))) if value else 0
+    # Half a unit of the last digit shown, and the rounding of binary fractions.
+    assert abs(float(text) - value) <= 0.500001 * 10.0 ** (exponent - digits + 1)
+
+
+def test_tables_have_one_heading_line_and_label_their_rows():
+    columns = {"n": [10, 20], "risk": [0.12345, 2.0], "note": ["a", "b"]}
+    frame = figures.table(columns)
+    assert frame.columns.tolist() == ["risk", "note"] and frame.index.tolist() == ["10", "20"]
+    assert frame["risk"].tolist() == ["0.123", "2.00"]
+    assert str(frame).splitlines()[0].split() == ["n", "risk", "note"]
+    assert len(str(frame).splitlines()) == 3
+    assert figures.table(columns, index="note").index.tolist() == ["a", "b"]
+    # A DataFrame, or anything that can be iterated over, is as good.
+    for other in pd.DataFrame(columns), {k: (x for x in v) for k, v in columns.items()}:
+        pd.testing.assert_frame_equal(figures.table(other), frame)
+    assert columns["risk"] == [0.12345, 2.0]
+
+
+def test_standard_error_is_that_of_the_mean():
+    values = np.array([[1.0, 5], [3, 5], [8, 5]])
+    expected = np.sqrt(((values - values.mean(axis=0)) ** 2).sum(axis=0) / 2 / 3)
+    np.testing.assert_allclose(figures.standard_error(values), expected)
+    np.testing.assert_array_equal(figures.standard_error(values[:1]), [0, 0])
+    # It predicts the spread of means: 2000 means of 25 normals.
+    rng = np.random.default_rng(0)
+    samples = rng.standard_normal((25, 2000))
+    assert figures.standard_error(samples).mean() == pytest.approx(
+        samples.mean(axis=0).std(), rel=0.05
+    )
+
+
+def test_measured_draws_the_mean_with_its_standard_error(axes):
+    x, values = [1, 2], np.array([[1.0, 10], [3, 10], [8, 13]])
+    drawn = figures.measured(axes, x, values, index=1, label="risk")
+    points, _, (bars,) = drawn.lines
+    np.testing.assert_allclose(points.get_xydata(), [[1, 4], [2, 11]])
+    error = np.array([np.sqrt(26 / 6), 1])
+    ends = [segment[:, 1] for segment in bars.get_segments()]
+    np.testing.assert_allclose(ends, [[4 - error[0], 4 + error[0]], [10, 12]])
+    assert points.get_linestyle() == "None" and points.get_marker() == figures.MARKERS[1]
+    assert to_rgb(points.get_color()) == to_rgb(figures.COLOURS[1])
+    assert drawn.get_label() == "risk"
+    # What the caller says, goes.
+    assert figures.measured(axes, x, values, marker="x").lines[0].get_marker() == "x"
+
+
+def test_theory_is_a_line_in_the_colour_of_its_series(axes):
+    for index in 0, 2, len(figures.COLOURS) + 2:
+        (line,) = figures.theory(axes, [1, 2], [3, 4], index, label="theory")
+        np.testing.assert_array_equal(line.get_xydata(), [[1, 3], [2, 4]])
+        assert line.get_color() == figures.COLOURS[index % len(figures.COLOURS)]
+        assert line.get_linestyle() == "-" and line.get_marker() == "None"
+    (line,) = figures.theory(axes, [1, 2], [3, 4], color="red", linestyle="--")
+    assert (line.get_color(), line.get_linestyle()) == ("red", "--")
+
+
+def test_rate_is_a_straight_guide_on_log_axes(axes):
+    x = np.array([10, 100, 1000])
+    (line,) = figures.rate(axes, x, 5.0, -1.5, label="n^(−3/2)")
+    np.testing.assert_array_equal(line.get_xdata(), x)
+    np.testing.assert_allclose(line.get_ydata(), [5, 5 * 10**-1.5, 5e-3])
+    assert line.get_linestyle() == "--" and line.get_label() == "n^(−3/2)"
+
+
+def luminance(colour):
+    """Return the relative luminance that the contrast of WCAG 2 is made of."""
+    rgb = np.array(to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
+def test_style_is_set_and_legible():
+    with mpl.rc_context():
+        figures.use_style()
+        assert mpl.rcParams["figure.constrained_layout.use"]
+        assert mpl.rcParams["figure.figsize"][0] == figures.WIDTH
+        cycle = mpl.rcParams["axes.prop_cycle"].by_key()["color"]
+        assert cycle == list(figures.COLOURS)
+    # Told apart without colour: a marker for each. Read on white: 2:1 at the least.
+    assert len(set(figures.COLOURS)) == len(figures.COLOURS) == len(set(figures.MARKERS))
+    assert all(1.05 / (luminance(colour) + 0.05) > 2 for colour in figures.COLOURS)
+
+
+@pytest.mark.parametrize(
+    ("values", "error"),
+    [
+        (np.ones((3, 3)), ValueError),
+        (np.ones(2), ValueError),
+        ([[1, np.nan]], ValueError),
+        ("ab", TypeError),
+    ],
+)
+def test_bad_measurements_are_named(axes, values, error):
+    with pytest.raises(error, match="^values must"):
+        figures.measured(axes, [1, 2], values)

@@ -1,0 +1,250 @@
+"""lib.problem against the definitions, and its samples against the laws they claim."""
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given
+from strategies import EPS, populations, problems, rotation, seeds, z_scores
+
+from lib.problem import GAPS, LAWS, SPECTRA, Population, TransferProblem, random_problem
+
+UNIT_VARIANCE = {
+    "gaussian": scipy.stats.norm(),
+    "student": scipy.stats.t(5, scale=np.sqrt(3 / 5)),
+}
+
+
+def test_constructors_have_the_spectra_they_name():
+    assert Population.isotropic(3).eigenvalues.tolist() == [1, 1, 1]
+    assert Population.isotropic(2, 0.5).eigenvalues.tolist() == [0.5, 0.5]
+    assert Population.power_law(4, 2).eigenvalues == pytest.approx([1, 1 / 4, 1 / 9, 1 / 16])
+    assert Population.spiked(4, 1, 0.1).eigenvalues.tolist() == [1, 0.1, 0.1, 0.1]
+    assert Population.spiked(3, 0, 0.0).eigenvalues.tolist() == [0, 0, 0]
+    assert Population.power_law(7, 1).dim == 7
+
+
+@given(populations())
+def test_covariance_has_the_eigenpairs(population):
+    V = np.eye(population.dim) if population.eigenvectors is None else population.eigenvectors
+    # Σ is a sum of d terms no larger than λ₁: rounding stays below a few d ε λ₁.
+    expected = sum(
+        value * np.outer(v, v) for value, v in zip(population.eigenvalues, V.T, strict=True)
+    )
+    atol = 10 * population.dim * EPS * population.eigenvalues[0]
+    np.testing.assert_allclose(population.covariance(), expected, rtol=0, atol=atol)
+
+
+@given(populations(), seeds)
+def test_squared_norm_and_coordinates(population, seed):
+    theta = np.random.default_rng(seed).standard_normal((3, 2, population.dim))
+    S = population.covariance()
+    expected = [[t @ S @ t for t in row] for row in theta]
+    atol = 100 * population.dim * EPS * population.eigenvalues[0] * (theta**2).sum(-1).max()
+    np.testing.assert_allclose(population.squared_norm(theta), expected, rtol=0, atol=atol)
+    assert population.squared_norm(theta[0, 0]) == pytest.approx(expected[0][0], abs=atol)
+    along = population.coordinates(theta)
+    back = along if population.eigenvectors is None else along @ population.eigenvectors.T
+    np.testing.assert_allclose(back, theta, atol=1e-13)
+
+
+@given(populations(), st.integers(1, 15), seeds)
+def test_from_samples_has_the_second_moment_of_the_rows(population, n, seed):
+    X = population.sample(n, np.random.default_rng(seed)) + 1  # not centred, and not to be centred
+    empirical = Population.from_samples(X)
+    expected = sum(np.outer(x, x) for x in X) / n
+    atol = 100 * EPS * np.trace(expected)
+    np.testing.assert_allclose(empirical.covariance(), expected, rtol=0, atol=atol)
+    # Below the rank, eigenvalues are rounding errors of the largest, never negative.
+    assert (empirical.eigenvalues[n:] <= atol).all()
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("eigenvectors", [None, rotation(4, 0)], ids=["standard", "rotated"])
+def test_samples_have_second_moment_sigma(law, eigenvectors):
+    population = Population([4, 1, 0.25, 0], eigenvectors)
+    X = population.sample(40_000, np.random.default_rng(1), law)
+    z = z_scores(X[:, :, None] * X[:, None], population.covariance())
+    assert np.abs(z).max() < 4.5  # 16 entries: P(|z| > 4.5) is 1e-4 in all
+    assert np.abs(z_scores(X, 0)).max() < 4.5
+
+
+@pytest.mark.parametrize("law", UNIT_VARIANCE)
+def test_samples_follow_their_law(law):
+    # Enough to tell 5 degrees of freedom from 6, whose distribution functions differ by 0.008.
+    X = Population([4, 1]).sample(100_000, np.random.default_rng(2), law) / [2, 1]
+    for z in X.T:
+        assert scipy.stats.kstest(z, UNIT_VARIANCE[law].cdf).pvalue > 1e-3
+
+
+def test_rademacher_samples_are_fair_signs():
+    X = Population([4, 0.25]).sample(1000, np.random.default_rng(2), "rademacher")
+    np.testing.assert_array_equal(np.abs(X), np.tile([2, 0.5], (1000, 1)))
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_samples_depend_on_the_generator_alone(law):
+    population = Population.power_law(5, 1)
+    first, again = (population.sample(3, np.random.default_rng(7), law) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    assert (first != population.sample(3, np.random.default_rng(8), law)).any()
+
+
+def test_arrays_are_copied_and_read_only():
+    values, V, source, target = np.array([2.0, 1]), np.eye(2), np.ones(2), np.zeros(2)
+    population = Population(values, V)
+    problem = TransferProblem(population, source, target)
+    for given_array, kept in (
+        (values, population.eigenvalues),
+        (V, population.eigenvectors),
+        (source, problem.source),
+        (target, problem.target),
+    ):
+        before = kept.copy()
+        given_array += 1
+        np.testing.assert_array_equal(kept, before)
+        with pytest.raises(ValueError, match="read-only"):
+            kept[0] = 5
+    with pytest.raises(AttributeError):
+        population.eigenvalues = values
+
+
+@given(problems(), seeds)
+def test_gap_and_risk(problem, seed):
+    np.testing.assert_array_equal(problem.gap, problem.target - problem.source)
+    assert problem.risk(problem.target) == 0
+    theta = np.random.default_rng(seed).standard_normal((2, problem.population.dim))
+    errors = theta - problem.target
+    S = problem.population.covariance()
+    atol = 1e-12 * problem.population.eigenvalues[0] * (errors**2).sum(-1).max()
+    np.testing.assert_allclose(
+        problem.risk(theta), [e @ S @ e for e in errors], rtol=1e-9, atol=atol
+    )
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_risk_is_the_mean_squared_error(law):
+    rng = np.random.default_rng(3)
+    problem = TransferProblem(Population([3, 1, 0.1], rotation(3, 3)), *rng.standard_normal((2, 3)))
+    theta = rng.standard_normal(3)
+    X, y = problem.sample(40_000, rng, law=law)
+    assert abs(z_scores((X @ theta - y) ** 2, problem.risk(theta))) < 4
+
+
+def test_labels_and_their_noise():
+    rng = np.random.default_rng(4)
+    problem = TransferProblem(Population.isotropic(3), np.zeros(3), np.arange(3.0))
+    X, y = problem.sample(20_000, rng)
+    np.testing.assert_array_equal(y, X @ problem.target)
+    X, y = problem.sample(20_000, rng, noise=0.5)
+    noise = y - X @ problem.target
+    assert scipy.stats.kstest(noise, scipy.stats.norm(scale=0.5).cdf).pvalue > 1e-3
+    assert np.abs(z_scores(noise[:, None] * X, 0)).max() < 4  # independent of the inputs
+    # The inputs do not depend on whether the labels are noisy.
+    quiet, noisy = (problem.sample(5, np.random.default_rng(5), noise=s)[0] for s in (0, 1.0))
+    np.testing.assert_array_equal(quiet, noisy)
+
+
+@pytest.mark.parametrize("gap", GAPS)
+@pytest.mark.parametrize("spectrum", SPECTRA)
+def test_random_problems_are_of_their_kind(spectrum, gap):
+    d, rng = 40, np.random.default_rng(6)
+    for _ in range(50):
+        problem = random_problem(d, spectrum, gap, rng)
+        values, u = problem.population.eigenvalues, problem.gap
+        match spectrum:
+            case "isotropic":
+                assert np.ptp(values) == 0 and 0.2 <= values[0] <= 1
+            case "power law":
+                slope = np.diff(np.log(values)) / np.diff(np.log(np.arange(1, d + 1)))
+                assert values[0] == 1 and np.ptp(slope) < 1e-9 and -2 <= slope[0] <= -0.25
+            case "spiked":
+                assert 2 <= (values == 1).sum() <= d // 4
+                assert np.ptp(values[values < 1]) == 0 and 1e-3 <= values[-1] <= 10**-0.5
+        # Outside its support the gap is the rounding error of (source + u) − source.
+        support = np.flatnonzero(np.abs(u) > 1e-14)
+        if gap == "everywhere":
+            assert support.size == d
+        else:
+            assert d // 20 <= support.size <= d // 4
+            assert support[0 if gap == "top" else -1] == (0 if gap == "top" else d - 1)
+            assert np.ptp(support) == support.size - 1
+        for length in np.linalg.norm(u), np.linalg.norm(problem.source):
+            assert 10**-0.5 <= length * (1 + 1e-12) and length <= 10**0.5 * (1 + 1e-12)
+    first, again = (random_problem(d, spectrum, gap, np.random.default_rng(7)) for _ in range(2))
+    np.testing.assert_array_equal(first.target, again.target)
+
+
+P2, RNG = Population.isotropic(2), np.random.default_rng(0)
+PROBLEM = TransferProblem(P2, np.zeros(2), np.ones(2))
+NAN, INF = np.nan, np.inf
+
+
+@pytest.mark.parametrize(
+    ("call", "argument", "error"),
+    [
+        (lambda: Population([]), "eigenvalues", ValueError),
+        (lambda: Population(1.0), "eigenvalues", ValueError),
+        (lambda: Population([[1.0]]), "eigenvalues", ValueError),
+        (lambda: Population([1, NAN]), "eigenvalues", ValueError),
+        (lambda: Population([INF, 1]), "eigenvalues", ValueError),
+        (lambda: Population([1, -1e-9]), "eigenvalues", ValueError),
+        (lambda: Population([1, 2]), "eigenvalues", ValueError),
+        (lambda: Population("ab"), "eigenvalues", TypeError),
+        (lambda: Population([1, 1j]), "eigenvalues", TypeError),
+        (lambda: Population([1, 1], np.eye(3)), "eigenvectors", ValueError),
+        (lambda: Population([1, 1], np.eye(2)[:1]), "eigenvectors", ValueError),
+        (lambda: Population([1, 1], [[1, 1], [0, 1]]), "eigenvectors", ValueError),
+        (lambda: Population([1, 1], 1.0001 * np.eye(2)), "eigenvectors", ValueError),
+        (lambda: Population([1, 1], [[1, 0], [0, NAN]]), "eigenvectors", ValueError),
+        (lambda: Population([1, 1], "ab"), "eigenvectors", TypeError),
+        (lambda: Population.isotropic(0), "dim", ValueError),
+        (lambda: Population.isotropic(2.0), "dim", TypeError),
+        (lambda: Population.isotropic(True), "dim", TypeError),
+        (lambda: Population.isotropic(2, -1.0), "variance", ValueError),
+        (lambda: Population.isotropic(2, NAN), "variance", ValueError),
+        (lambda: Population.isotropic(2, "1"), "variance", TypeError),
+        (lambda: Population.power_law(-1, 1), "dim", ValueError),
+        (lambda: Population.power_law(2, -1), "exponent", ValueError),
+        (lambda: Population.power_law(2, INF), "exponent", ValueError),
+        (lambda: Population.spiked(0, 0, 0.5), "dim", ValueError),
+        (lambda: Population.spiked(2, 3, 0.5), "rank", ValueError),
+        (lambda: Population.spiked(2, -1, 0.5), "rank", ValueError),
+        (lambda: Population.spiked(2, 1.0, 0.5), "rank", TypeError),
+        (lambda: Population.spiked(2, 1, 1.5), "tail", ValueError),
+        (lambda: Population.spiked(2, 1, -0.5), "tail", ValueError),
+        (lambda: Population.from_samples(np.ones(3)), "X", ValueError),
+        (lambda: Population.from_samples(np.ones((0, 3))), "X", ValueError),
+        (lambda: Population.from_samples([[1, NAN]]), "X", ValueError),
+        (lambda: P2.coordinates(np.ones(3)), "theta", ValueError),
+        (lambda: P2.squared_norm(1.0), "theta", ValueError),
+        (lambda: P2.squared_norm([[1, 2, 3]]), "theta", ValueError),
+        (lambda: P2.squared_norm([1, INF]), "theta", ValueError),
+        (lambda: P2.sample(0, RNG), "n", ValueError),
+        (lambda: P2.sample(1.5, RNG), "n", TypeError),
+        (lambda: P2.sample(1, 0), "rng", TypeError),
+        (lambda: P2.sample(1, np.random), "rng", TypeError),
+        (lambda: P2.sample(1, RNG, "cauchy"), "law", ValueError),
+        (lambda: TransferProblem(np.eye(2), np.ones(2), np.ones(2)), "population", TypeError),
+        (lambda: TransferProblem(P2, np.ones(3), np.ones(2)), "source", ValueError),
+        (lambda: TransferProblem(P2, np.ones(2), np.ones((2, 1))), "target", ValueError),
+        (lambda: TransferProblem(P2, [0, NAN], np.ones(2)), "source", ValueError),
+        (lambda: TransferProblem(P2, np.ones(2), [0, INF]), "target", ValueError),
+        (lambda: TransferProblem(P2, np.ones(2), None), "target", ValueError),
+        (lambda: PROBLEM.risk(np.ones(3)), "theta", ValueError),
+        (lambda: PROBLEM.risk([1, NAN]), "theta", ValueError),
+        (lambda: PROBLEM.sample(0, RNG), "n", ValueError),
+        (lambda: PROBLEM.sample(1, None), "rng", TypeError),
+        (lambda: PROBLEM.sample(1, RNG, noise=-1), "noise", ValueError),
+        (lambda: PROBLEM.sample(1, RNG, noise=NAN), "noise", ValueError),
+        (lambda: PROBLEM.sample(1, RNG, law="cauchy"), "law", ValueError),
+        (lambda: random_problem(19, "isotropic", "top", RNG), "dim", ValueError),
+        (lambda: random_problem(20.0, "isotropic", "top", RNG), "dim", TypeError),
+        (lambda: random_problem(20, "flat", "top", RNG), "spectrum", ValueError),
+        (lambda: random_problem(20, "isotropic", "side", RNG), "gap", ValueError),
+        (lambda: random_problem(20, "isotropic", "top", 0), "rng", TypeError),
+    ],
+)
+def test_bad_input_is_named(call, argument, error):
+    with pytest.raises(error, match=rf"^{argument} must"):
+        call()
