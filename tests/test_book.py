@@ -14,8 +14,9 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import yaml
 from bs4 import BeautifulSoup, Comment
-from conftest import ROOT
 from sphinx.errors import ConfigError
+
+from conftest import ROOT
 
 CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
 repository = runpy.run_path(ROOT / "_ext" / "repository.py")

@@ -91,6 +91,24 @@ def test_bounds_done_by_hand():
     assert spectral_bound(problem, 50.0) == spectral_bound(problem, 50.0, 1)
 
 
+def test_powers_of_the_error_are_sharp():
+    """The two examples of prop-sharp, in the plane: R = e‖u‖², and R ~ e³ for a gap along v₁."""
+    unseen = TransferProblem(Population.isotropic(2), np.zeros(2), [0, 1])
+    X = np.array([[1.0, 0]])
+    e = covariance_error(unseen.population, X)
+    assert e == pytest.approx(1)
+    assert unseen.risk(finetune(X, X @ unseen.target, np.zeros(2))) == uniform_bound(unseen, e)
+    golden = (1 + np.sqrt(5)) / 2
+    for s in 1e-2, 1e-3, 1e-4:
+        problem = TransferProblem(Population([1, s]), np.zeros(2), [1, 0])
+        X = np.array([[np.cos(s), np.sin(s)]])
+        e = covariance_error(problem.population, X)
+        risk = problem.risk(finetune(X, X @ problem.target, np.zeros(2)))
+        assert e / s == pytest.approx(golden, rel=2 * s)
+        assert risk / e**3 == pytest.approx(golden**-3, rel=10 * s)
+        assert risk <= spectral_bound(problem, e, 1) == pytest.approx(2 * e**3)
+
+
 def test_best_rank_costs_little_in_a_million_dimensions():
     d = 10**6
     u = np.zeros(d)
