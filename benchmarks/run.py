@@ -10,6 +10,7 @@ import sys
 from functools import partial
 
 import deep_linear
+import exact_risk
 import numpy as np
 import scipy.linalg
 from threadpoolctl import threadpool_limits
@@ -26,7 +27,9 @@ REPEATS = 5
 def main():
     """Print every table and every target; the exit status is 1 if a target is missed."""
     with threadpool_limits(1):
-        targets = [target for table in (learning_curves, deep, imports) for target in table()]
+        targets = [
+            target for table in (learning_curves, deep, exact, imports) for target in table()
+        ]
     print("## Targets\n")
     show(["target", "measured", "met"], [(*t[:2], "yes" if t[2] else "NO") for t in targets])
     sys.exit(not all(met for _, _, met in targets))
@@ -101,10 +104,22 @@ def least_squares(problem, X, y, n):
 
 def deep():
     """The deep linear networks."""
+    return show_all(
+        "Deep linear networks", deep_linear.end_point_table, deep_linear.learning_curve_table
+    )
+
+
+def exact():
+    """The exact risk."""
+    return show_all("Exact risk", exact_risk.against_simulation, exact_risk.scaling)
+
+
+def show_all(title, *functions):
+    """Print the tables that functions make, and return their targets."""
     targets = []
-    for function in (deep_linear.end_point_table, deep_linear.learning_curve_table):
+    for function in functions:
         text, more = function()
-        print(f"## Deep linear networks\n\n{text}\n")
+        print(f"## {title}\n\n{text}\n")
         targets += more
     return targets
 
