@@ -1,10 +1,24 @@
-"""Real data for the chapters, as dict-like bunches; nothing here needs the network."""
+"""Real data for the chapters, as dict-like bunches; only ``mnist`` needs the network, and once."""
+
+import gzip
+import math
+from pathlib import Path
 
 import numpy as np
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_sample_image
 from sklearn.utils import Bunch
 
 from lib import checks
+from lib.progress import progress_bar
+
+MNIST_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+# Of the compressed files, <name>.gz.
+MNIST_SHA256 = {
+    "train-images-idx3-ubyte": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    "train-labels-idx1-ubyte": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    "t10k-images-idx3-ubyte": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    "t10k-labels-idx1-ubyte": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+}
 
 
 def digits():
@@ -23,6 +37,172 @@ def digits():
     raw = load_digits()
     data = raw.data / 16.0
     return Bunch(data=data, target=raw.target, images=data.reshape(-1, 8, 8))
+
+
+def image_patches(image="china", *, size=9, hole=3, stride=4):
+    """Patches of a photograph with a hole: guess from the surroundings what is in the hole.
+
+    Parameters
+    ----------
+    image : {"china", "flower"}
+        A palace or a flower, 427 × 640 pixels; both ship with scikit-learn.
+    size, hole : int
+        Sides of the patch and of the hole in its centre, in pixels; odd, 3 ≤ hole < size ≤ 427.
+    stride : int
+        Pixels between the corners of neighbouring patches, down and across.
+
+    Returns
+    -------
+    sklearn.utils.Bunch
+        ``data`` (n, d), luminance in [0, 1] of the d = size² − hole² surrounding pixels, row by
+        row, neither centred nor whitened; ``target`` (n, tasks), functions of the hidden pixels;
+        ``target_names``, the tasks; ``patches`` (n, size, size), the patches without the hole, from
+        the top left to the bottom right of the photograph; ``mask`` (size, size), where they show.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no such image, or a length is not an integer, even, or out of range.
+
+    Notes
+    -----
+    Luminance weighs red, green and blue by 0.2126, 0.7152 and 0.0722 (ITU-R BT.709). The tasks are
+    the central pixel, the mean of the hole, the responses to horizontal and to vertical edges of
+    its middle 3 × 3 pixels (the kernels of ``scipy.ndimage.sobel`` along axes 0 and 1), all four
+    linear in the hidden pixels; and, not linear, the norm of the two responses and the standard
+    deviation of the hole. Cost: O(n size²). Source: photographs by danielbuechele and vultilion on
+    Flickr, CC BY 2.0.
+    """
+    checks.choice("image", image, ("china", "flower"))
+    photo = load_sample_image(f"{image}.jpg")
+    size = _odd("size", size, at_least=5, at_most=min(photo.shape[:2]))
+    hole = _odd("hole", hole, at_least=3, at_most=size - 2)
+    stride = checks.integer("stride", stride, at_least=1)
+
+    grey = photo @ np.array([2126, 7152, 722]) / (255 * 10_000)
+    windows = np.lib.stride_tricks.sliding_window_view(grey, (size, size))[::stride, ::stride]
+    patches = np.array(windows, order="C").reshape(-1, size, size)
+    hidden = _central(patches, hole)
+    mask = np.ones((size, size), bool)
+    _central(mask, hole)[:] = False
+
+    smooth, slope = np.array([1, 2, 1]), np.array([-1, 0, 1])
+    middle = _central(hidden, 3)
+    horizontal, vertical = slope @ middle @ smooth, smooth @ middle @ slope
+    tasks = {
+        "centre": middle[:, 1, 1],
+        "mean": hidden.mean(axis=(1, 2)),
+        "horizontal edge": horizontal,
+        "vertical edge": vertical,
+        "edge strength": np.hypot(horizontal, vertical),
+        "contrast": hidden.std(axis=(1, 2)),
+    }
+    return Bunch(
+        data=np.compress(mask.ravel(), patches.reshape(-1, size**2), axis=1),
+        target=np.column_stack(list(tasks.values())),
+        target_names=list(tasks),
+        patches=patches,
+        mask=mask,
+    )
+
+
+def _odd(name, value, at_least, at_most):
+    """``value`` as an odd int between the limits."""
+    value = checks.integer(name, value, at_least=at_least, at_most=at_most)
+    if value % 2 == 0:
+        raise ValueError(f"{name} must be odd, got {value}")
+    return value
+
+
+def _central(squares, side):
+    """A view of the central side × side pixels of squares (..., s, s)."""
+    edge = (squares.shape[-1] - side) // 2
+    return squares[..., edge : edge + side, edge : edge + side]
+
+
+def mnist(subset="train", *, folder=None, url=MNIST_URL):
+    """60 000 handwritten digits of 28 × 28 pixels, or the 10 000 to test on; downloaded once.
+
+    Parameters
+    ----------
+    subset : {"train", "test"}
+        Which of the two.
+    folder : str or Path, optional
+        Where the compressed files are kept, 11 MB for both subsets; by default, in the user's
+        cache.
+    url : str
+        The folder to download from, if they are not there yet. Another mirror:
+        https://storage.googleapis.com/cvdf-datasets/mnist/.
+
+    Returns
+    -------
+    sklearn.utils.Bunch
+        ``data`` (n, 784), pixels scaled from 0…255 to [0, 1], neither centred nor whitened;
+        ``target`` (n,), the digit, int; ``images`` (n, 28, 28), a view of ``data``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no such subset, the folder is no path, or the address not one of the web; also
+        if a file does not hold such digits.
+    OSError
+        If a file can be neither found nor downloaded, or not the one with the known SHA-256; what
+        has come by then is deleted.
+
+    Notes
+    -----
+    Cost: seconds, and 376 MB of memory for the training set. Source: LeCun, Cortes and Burges, The
+    MNIST database of handwritten digits.
+    """
+    prefix = {"train": "train", "test": "t10k"}[checks.choice("subset", subset, ("train", "test"))]
+    if folder is not None and not isinstance(folder, Path):
+        folder = Path(checks.instance("folder", folder, str))
+    if not checks.instance("url", url, str).startswith(("http://", "https://")):
+        raise ValueError(f"url must begin with http:// or https://, got {url!r}")
+
+    images = _read_idx(_fetch(f"{prefix}-images-idx3-ubyte", folder, url), axes=3)
+    labels = _read_idx(_fetch(f"{prefix}-labels-idx1-ubyte", folder, url), axes=1)
+    if images.shape != (len(labels), 28, 28):
+        raise ValueError(f"images must be {len(labels)} of 28 × 28 pixels, got {images.shape}")
+    data = images.reshape(-1, 28 * 28) / 255.0
+    return Bunch(data=data, target=labels.astype(int), images=data.reshape(-1, 28, 28))
+
+
+def _fetch(name, folder, url):
+    """The path of ``name``.gz in ``folder``, which is downloaded unless it is there, unharmed."""
+    import pooch  # not above: in a notebook it warns where there are no widgets for its own bars
+
+    def download(address, path, _):
+        # pooch sets the total when it knows it, and would take a bar of total 0 for none.
+        with progress_bar(1, name, shown=True) as bar:
+            pooch.HTTPDownloader(progressbar=bar)(address, path, None)
+
+    pooch.get_logger().setLevel("WARNING")  # the bar says the rest
+    folder = folder or pooch.os_cache("finetuning-linear-teachers")
+    file, sha256 = f"{name}.gz", MNIST_SHA256[name]
+    address = f"{url.rstrip('/')}/{file}"
+    try:
+        return Path(pooch.retrieve(address, sha256, file, folder, downloader=download))
+    except (OSError, ValueError) as error:  # a ValueError if the hash is another
+        raise OSError(
+            f"{address} could not be downloaded; try again, or put the {file} that has SHA-256 "
+            f"{sha256} into {folder} yourself. {type(error).__name__}: {error}"
+        ) from error
+
+
+def _read_idx(path, axes):
+    """The array in a compressed idx file of bytes.
+
+    The file begins 0, 0, 8 (for bytes), ``axes``, and the length of each as a big-endian uint32.
+    """
+    raw = gzip.decompress(path.read_bytes())
+    magic, start = bytes((0, 0, 8, axes)), 4 + 4 * axes
+    if raw[:4] != magic or len(raw) < start:
+        raise ValueError(f"{path} must begin with {magic.hex()} and {axes} lengths, 4 bytes each")
+    shape = np.frombuffer(raw[4:start], ">u4").tolist()
+    if len(raw) != start + math.prod(shape):
+        raise ValueError(f"{path} must hold {shape} bytes after its head, got {len(raw) - start}")
+    return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
 
 
 def readout(X, labels):
