@@ -3,7 +3,7 @@
 import numpy as np
 import scipy.linalg
 
-from lib import checks
+from lib import checks, relu
 from lib.problem import Population, TransferProblem
 
 
@@ -143,3 +143,34 @@ def concentration(population, n, confidence, constant):
     share = np.maximum(population.eigenvalues.sum() / largest, -np.log1p(-confidence)) / n
     error = constant * largest * np.maximum(np.sqrt(share), share)
     return float(error) if error.ndim == 0 else error
+
+
+def ntk_bound(X, residual):
+    """E|f(x) − y| ≲ √(2 residualᵀH⁻¹residual · s²/n), with s² the mean of ‖xᵢ‖², for ReLU networks.
+
+    That is the leading term for an infinitely wide network fine-tuned on (X, y), with H its tangent
+    kernel and ``residual`` = y − f_S(X). For linear teachers it is at most √8 ‖u‖s/√n, which bounds
+    the expectation over X without further terms.
+
+    Parameters
+    ----------
+    X : array (n, d)
+        Target inputs.
+    residual : array (n,) or (n, k)
+        What the pretrained network misses; one column per source or per target.
+
+    Returns
+    -------
+    float, or array (k,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``relu.finetune``.
+
+    Notes
+    -----
+    Cost: O(n²d + n³), a Cholesky factor. Source: thm-ntk; Arora, Du, Hu, Li and Wang 2019.
+    """
+    norm = relu.correction_norm(X, residual)
+    return norm * float(np.sqrt(2 * np.square(X, dtype=float).sum(axis=1).mean() / len(X)))

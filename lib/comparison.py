@@ -20,7 +20,7 @@ def compete(spectrum, gap, rng, *, law="gaussian"):
     ----------
     spectrum, gap, rng
         As in ``problem.random_problem``; d = 100.
-    law : {"gaussian", "rademacher", "student"}
+    law : {"gaussian", "rademacher", "student", "sphere"}
         As in ``Population.sample``.
 
     Returns

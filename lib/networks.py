@@ -116,3 +116,50 @@ class DeepLinearNetwork(torch.nn.Module):
         for W in reversed(inner):
             product = W @ product
         return product
+
+
+class ShallowReLU(torch.nn.Module):
+    """f(x) = m^{−1/2} Σ_r a_r max(0, w_rᵀx), with a_r = ±1 fixed and w₁, …, w_m trained.
+
+    Parameters
+    ----------
+    weights : array (m, d)
+        w₁, …, w_m at the start.
+    signs : array (m,)
+        a₁, …, a_m, each 1 or −1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the shapes do not fit, an entry is not finite, or a sign is neither 1 nor −1.
+
+    Notes
+    -----
+    Cost of a pass, forward or backward: O(nmd), one matrix product. Source: thm-ntk.
+    """
+
+    def __init__(self, weights, signs):
+        super().__init__()
+        weights = checks.array("weights", weights, (None, None))
+        signs = checks.array("signs", signs, (len(weights),))
+        if weights.size == 0 or (np.abs(signs) != 1).any():
+            raise ValueError("signs must be 1 or −1, and there must be at least one weight")
+        self.weights = torch.nn.Parameter(torch.from_numpy(weights.copy()))
+        self.register_buffer("output", torch.from_numpy(signs / np.sqrt(len(signs))))
+
+    @classmethod
+    def random(cls, dim, width, rng):
+        """w_r ~ N(0, I) in pairs with opposite signs, so that f = 0 at the start; m even.
+
+        A pair counts as one weight for how well the network's kernel matches its limit.
+        """
+        dim = checks.integer("dim", dim, at_least=1)
+        width = checks.integer("width", width, at_least=2)
+        if width % 2:
+            raise ValueError(f"width must be even, for its units come in pairs, got {width}")
+        half = checks.generator("rng", rng).standard_normal((width // 2, dim))
+        return cls(np.concatenate([half, half]), np.repeat([1.0, -1.0], width // 2))
+
+    def forward(self, X):
+        """Outputs (n,) for inputs (n, d)."""
+        return torch.relu(X @ self.weights.T) @ self.output

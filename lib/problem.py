@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.linalg
 
 from lib import checks
 
-LAWS = ("gaussian", "rademacher", "student")
+LAWS = ("gaussian", "rademacher", "student", "sphere")
 SPECTRA = ("isotropic", "power law", "spiked")
 GAPS = ("top", "bottom", "everywhere")
 _STUDENT_DOF = 5  # the heaviest integer tail whose fourth moment is finite
@@ -106,7 +107,7 @@ class Population:
         return self.coordinates(theta) ** 2 @ self.eigenvalues
 
     def sample(self, n, rng, law="gaussian"):
-        """Draw n inputs x = V Λ^{1/2} z, z with independent entries of mean 0 and variance 1.
+        """Draw n inputs x = V Λ^{1/2} z, z with entries of mean 0 and variance 1.
 
         Parameters
         ----------
@@ -114,9 +115,10 @@ class Population:
             How many, at least 1.
         rng : numpy.random.Generator
             The source of randomness.
-        law : {"gaussian", "rademacher", "student"}
-            The law of the entries of z: normal, fair signs, or Student's t with 5 degrees of
-            freedom scaled to variance 1 (heavier tails, finite fourth moment).
+        law : {"gaussian", "rademacher", "student", "sphere"}
+            The law of z. Independent entries: normal, fair signs, or Student's t with 5 degrees of
+            freedom scaled to variance 1 (heavier tails, finite fourth moment). Or uniform on the
+            sphere of radius √d, whose entries are uncorrelated: for Σ = I/d, inputs of length 1.
 
         Returns
         -------
@@ -131,6 +133,9 @@ class Population:
                 z = rng.choice([-1.0, 1.0], shape)
             case "student":
                 z = rng.standard_t(_STUDENT_DOF, shape) * np.sqrt(1 - 2 / _STUDENT_DOF)
+            case "sphere":
+                z = rng.standard_normal(shape)
+                z *= np.sqrt(self.dim) / np.linalg.norm(z, axis=1, keepdims=True)
         z *= np.sqrt(self.eigenvalues)
         return z if self.eigenvectors is None else z @ self.eigenvectors.T
 
@@ -243,3 +248,51 @@ def random_problem(dim, spectrum, gap, rng):
     source = rng.standard_normal(dim)
     u, source = (10 ** rng.uniform(-0.5, 0.5) * v / np.linalg.norm(v) for v in (u, source))
     return TransferProblem(population, source, source + u)
+
+
+def kernel_problem(K, values):
+    """Kernel regression of a function, started at zero, as the linear regression that it is.
+
+    The eigenvectors of K/N, scaled to mean square 1 over the pool, are features with the
+    eigenvalues as variances; the function is a linear teacher on them. So all that is known of the
+    risk of linear regression holds of kernels.
+
+    Parameters
+    ----------
+    K : array (N, N)
+        A kernel on a pool of N inputs that stands for the population: symmetric, positive
+        semi-definite. Sample sizes of interest must be well below N.
+    values : array (N,) or (N, k)
+        The function on the pool: for fine-tuning, what the pretrained model misses there.
+
+    Returns
+    -------
+    TransferProblem, or list of k
+        In N dimensions, with the source at zero. Eigenvalues that are rounding errors count as
+        N ε λ₁, so what the kernel cannot express is there, and is not learned.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a shape does not fit, an entry is not finite, or K is not symmetric to 1e-8.
+
+    Notes
+    -----
+    Cost: eigenvectors of K, O(N³), once for all columns. Source: thm-ntk with thm-exact-risk;
+    Canatar, Bordelon and Pehlevan 2021; Simon et al. 2023.
+    """
+    K, values = checks.array("K", K, (None, None)), np.asarray(values)
+    values = checks.array("values", values, (len(K), None)[: max(values.ndim, 1)])
+    if K.shape[0] != K.shape[1] or np.abs(K - K.T).max(initial=0) > 1e-8 * np.abs(K).max(initial=0):
+        raise ValueError(f"K must be square and symmetric, got shape {K.shape}")
+    N = len(K)
+    variances, modes = scipy.linalg.eigh(K / N, overwrite_a=True, check_finite=False)
+    variances, modes = variances[::-1], modes[:, ::-1]
+    floor = N * np.finfo(float).eps * variances[0]
+    if floor <= 0 or variances[-1] < -1e3 * floor:
+        raise ValueError("K must be positive semi-definite and not zero")
+    population = Population(np.maximum(variances, floor))
+    targets = values.T @ modes / np.sqrt(N * population.eigenvalues)
+    if values.ndim == 1:
+        return TransferProblem(population, np.zeros(N), targets)
+    return [TransferProblem(population, np.zeros(N), target) for target in targets]

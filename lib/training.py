@@ -43,6 +43,37 @@ class Run:
     losses: np.ndarray
 
 
+def empirical_ntk(network, X, Z=None):
+    """Tangent kernel ∇f(x)ᵀ∇f(z) of a finite network, at its present weights.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Maps (n, d) to (n,), with p trainable parameters.
+    X : array (n, d)
+        Inputs.
+    Z : array (n', d), optional
+        Other inputs; None takes X.
+
+    Returns
+    -------
+    array (n, n')
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the inputs do not fit the network.
+
+    Notes
+    -----
+    Cost: n + n' backward passes, one product O(nn'p), and memory for (n + n')p numbers. Source:
+    thm-ntk; for a linear model it is XZᵀ.
+    """
+    rows = _jacobian(network, _inputs(network, X))
+    columns = rows if Z is None else _jacobian(network, _inputs(network, Z))
+    return (rows @ columns.T).numpy()
+
+
 def stable_learning_rate(network, X):
     """1/λ_max, with λ_max the largest curvature of ℓ at the network's present weights.
 
@@ -71,10 +102,7 @@ def stable_learning_rate(network, X):
     Cost: n backward passes and an (n, n) eigenvalue problem. Source: thm-linear-bias for J = X.
     """
     X = _inputs(network, X)
-    trainable = {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
-    jacobian = jacrev(lambda parameters: functional_call(network, parameters, (X,)))(trainable)
-    J = torch.cat([block.flatten(1) for block in jacobian.values()], dim=1)
-    curvature = torch.linalg.matrix_norm(J, 2).item() ** 2 / len(X)
+    curvature = torch.linalg.matrix_norm(_jacobian(network, X), 2).item() ** 2 / len(X)
     if curvature == 0:
         raise ValueError("network must have outputs on X that depend on its trainable parameters")
     return 1 / curvature
@@ -202,6 +230,13 @@ def _inputs(network, X):
     if outputs.shape != X.shape[:1]:
         raise ValueError(f"network must map X to one output per row, got {tuple(outputs.shape)}")
     return X
+
+
+def _jacobian(network, X):
+    """Derivatives of the outputs on X (n, d) in the p trainable parameters, (n, p)."""
+    trainable = {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
+    jacobian = jacrev(lambda parameters: functional_call(network, parameters, (X,)))(trainable)
+    return torch.cat([block.flatten(1) for block in jacobian.values()], dim=1)
 
 
 def _snapshot(network):
