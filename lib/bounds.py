@@ -1,5 +1,7 @@
 """Upper bounds on the risk after fine-tuning: what they need is how well Σ̂ resolves Σ."""
 
+import math
+
 import numpy as np
 import scipy.linalg
 
@@ -173,4 +175,6 @@ def ntk_bound(X, residual):
     Cost: O(n²d + n³), a Cholesky factor. Source: thm-ntk; Arora, Du, Hu, Li and Wang 2019.
     """
     norm = relu.correction_norm(X, residual)
-    return norm * float(np.sqrt(2 * np.square(X, dtype=float).sum(axis=1).mean() / len(X)))
+    X = checks.samples(X)
+    largest = np.abs(X).max() or 1.0  # squares must not over- or underflow
+    return norm * largest * np.linalg.norm(X / largest) * math.sqrt(2) / len(X)

@@ -45,6 +45,12 @@ def samples(X, y=None, *, dim=None):
     return X if y is None else (X, array("y", y, (X.shape[0],)))
 
 
+def columns(name, value, length):
+    """``value`` as a finite float64 array of shape (length,) or (length, any)."""
+    result = array(name, value, (...,))
+    return array(name, result, (length,) if result.ndim < 2 else (length, None))
+
+
 def real(name, value, *, above=-math.inf, at_least=-math.inf, at_most=math.inf):
     """``value`` as a float with ``above < value``, ``at_least <= value <= at_most``."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):

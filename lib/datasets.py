@@ -230,6 +230,5 @@ def readout(X, labels):
     Cost: one least-squares solve, O(nd²), for all tasks together.
     """
     X = checks.samples(X)
-    labels = np.asarray(labels)
-    labels = checks.array("labels", labels, (len(X), None)[: max(labels.ndim, 1)])
+    labels = checks.columns("labels", labels, len(X))
     return np.linalg.lstsq(X, labels, rcond=None)[0].T

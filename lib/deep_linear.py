@@ -61,7 +61,7 @@ def finetune(X, y, source, depth):
     _, Vt, target, seen, missed = _split(X, y, source)
     squares = seen @ seen, missed @ missed, target @ target
     _check_seen(*squares[:2], inverse, X)
-    scale = np.exp(_log_scale(*squares, (target - seen) @ (target + seen), inverse))
+    scale = np.exp(log_scale(*squares, (target - seen) @ (target + seen), inverse))
     return target @ Vt + scale * missed
 
 
@@ -109,13 +109,13 @@ def learning_curve(problem, X, depth):
     missed = unlearned(problem.source, basis)
     unseen = np.cumsum(np.append(missed[-1] @ missed[-1], source[::-1] ** 2))[::-1]
     _check_seen(seen[1:], unseen[1:], inverse, X)
-    log_scale = _log_scale(seen, unseen, learned, change, inverse)
+    logarithm = log_scale(seen, unseen, learned, change, inverse)
 
     # P_⊥(θ_T − cθ_S) = P_⊥θ_T − cP_⊥θ_S = P_⊥u − (c − 1)P_⊥θ_S: the one that cancels less.
     if np.linalg.norm(problem.target) < np.linalg.norm(problem.gap):
-        blind, scale = unlearned(problem.target, basis), np.exp(log_scale)
+        blind, scale = unlearned(problem.target, basis), np.exp(logarithm)
     else:
-        blind, scale = unlearned(problem.gap, basis), np.expm1(log_scale)
+        blind, scale = unlearned(problem.gap, basis), np.expm1(logarithm)
     # The first vector has a part along the second, as Σ measures it, and a rest.
     weights = np.sqrt(problem.population.eigenvalues)
     missed = problem.population.coordinates(missed) * weights
@@ -353,7 +353,7 @@ def chain(layers):
     return layers
 
 
-def _log_scale(seen, unseen, learned, change, inverse):
+def log_scale(seen, unseen, learned, change, inverse):
     """log c_L = log(‖β‖/‖θ_S‖)^{(L−1)/L}, from the one scalar equation of thm-deep-bias.
 
     Takes ‖P_∥θ_S‖², ‖P_⊥θ_S‖², ‖P_∥θ_T‖², the change ‖P_∥θ_T‖² − ‖P_∥θ_S‖² apart, which keeps its

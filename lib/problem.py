@@ -269,7 +269,7 @@ def kernel_problem(K, values):
     -------
     TransferProblem, or list of k
         In N dimensions, with the source at zero. Eigenvalues that are rounding errors count as
-        N ε λ₁, so what the kernel cannot express is there, and is not learned.
+        N ε λ₁, so what the kernel cannot express is there, and acts as noise in the labels.
 
     Raises
     ------
@@ -281,11 +281,11 @@ def kernel_problem(K, values):
     Cost: eigenvectors of K, O(N³), once for all columns. Source: thm-ntk with thm-exact-risk;
     Canatar, Bordelon and Pehlevan 2021; Simon et al. 2023.
     """
-    K, values = checks.array("K", K, (None, None)), np.asarray(values)
-    values = checks.array("values", values, (len(K), None)[: max(values.ndim, 1)])
-    if K.shape[0] != K.shape[1] or np.abs(K - K.T).max(initial=0) > 1e-8 * np.abs(K).max(initial=0):
-        raise ValueError(f"K must be square and symmetric, got shape {K.shape}")
+    K = checks.array("K", K, (None, None))
+    values = checks.columns("values", values, len(K))
     N = len(K)
+    if N == 0 or K.shape != (N, N) or np.abs(K - K.T).max() > 1e-8 * np.abs(K).max():
+        raise ValueError(f"K must be square and symmetric, got shape {K.shape}")
     variances, modes = scipy.linalg.eigh(K / N, overwrite_a=True, check_finite=False)
     variances, modes = variances[::-1], modes[:, ::-1]
     floor = N * np.finfo(float).eps * variances[0]

@@ -8,7 +8,7 @@ from scipy.linalg import lapack
 
 from lib import checks
 
-_NEARLY_PARALLEL = 1e-5  # 1 − |cosine| below which the cosine no longer gives the angle well
+_NEARLY_PARALLEL = 1e-3  # 1 − |cosine| below which the cosine no longer gives the angle well
 _BLOCK = 2**20  # numbers in a temporary array
 _DEPENDENT = 1e-12  # of a kernel's diagonal: what rounding leaves of a dependent row
 
@@ -22,7 +22,7 @@ def ntk(X, Z=None):
     Parameters
     ----------
     X : array (n, d)
-        Inputs, of any length; H is homogeneous, H(cx, z) = c H(x, z) for c ≥ 0.
+        Inputs, of any norm; H is homogeneous, H(cx, z) = c H(x, z) for c ≥ 0.
     Z : array (n', d), optional
         Other inputs; None takes X itself, and the result is then symmetric to the last bit.
 
@@ -42,7 +42,7 @@ def ntk(X, Z=None):
     an arcsine per entry (half of both without Z), and O(d) for each nearly parallel pair; memory
     beyond the result is that of X and Z once more, and blocks of 8 MB. Source: thm-ntk.
     """
-    X = checks.samples(X)
+    X = checks.array("X", X, (None, None))
     rows, lengths = _directions(X)
     if Z is not None:
         Z = checks.array("Z", Z, (None, X.shape[1]))
@@ -154,6 +154,8 @@ def learning_curve(X, residual, X_test, residual_test):
     """
     X, residual = _check(X, residual)
     X_test = checks.array("X_test", X_test, (None, X.shape[1]))
+    if len(X_test) == 0:
+        raise ValueError("X_test must have at least one row")
     wanted = checks.array("residual_test", residual_test, (len(X_test), *residual.shape[1:]))
     rows, lengths = _directions(X)
     factor, failed = lapack.dpotrf(ntk(rows).T, lower=1, overwrite_a=1)
@@ -234,10 +236,11 @@ def _refuse_contradictions(rows, targets, chosen, weights):
     if not wrong.any():
         return
     k = wrong.argmax()
-    row, twin = others[k], chosen[between[k].argmax()]
+    row = others[k]
     if not rows[row].any():
         raise ValueError(f"residual must be 0 on row {row} of X, which is zero")
     if between[k].max() > 0.5 - 1e-6:  # H = ½ between equal directions
+        twin = chosen[between[k].argmax()]
         raise ValueError(
             f"residual must be the same, in proportion to their lengths, on the duplicate rows "
             f"{min(row, twin)} and {max(row, twin)} of X"
@@ -246,5 +249,5 @@ def _refuse_contradictions(rows, targets, chosen, weights):
 
 
 def _check(X, residual):
-    X, residual = checks.samples(X), np.asarray(residual)
-    return X, checks.array("residual", residual, (len(X), None)[: max(residual.ndim, 1)])
+    X = checks.samples(X)
+    return X, checks.columns("residual", residual, len(X))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.func import functional_call, jacrev
+from torch.func import functional_call, grad, vmap
 
 from lib import checks
 from lib.progress import progress_bar
@@ -49,7 +49,7 @@ def empirical_ntk(network, X, Z=None):
     Parameters
     ----------
     network : torch.nn.Module
-        Maps (n, d) to (n,), with p trainable parameters.
+        Maps (n, d) to (n,), each row by itself, with p trainable parameters.
     X : array (n, d)
         Inputs.
     Z : array (n', d), optional
@@ -70,7 +70,7 @@ def empirical_ntk(network, X, Z=None):
     thm-ntk; for a linear model it is XZᵀ.
     """
     rows = _jacobian(network, _inputs(network, X))
-    columns = rows if Z is None else _jacobian(network, _inputs(network, Z))
+    columns = rows if Z is None else _jacobian(network, _inputs(network, Z, "Z"))
     return (rows @ columns.T).numpy()
 
 
@@ -84,7 +84,7 @@ def stable_learning_rate(network, X):
     Parameters
     ----------
     network : torch.nn.Module
-        Maps (n, d) to (n,).
+        Maps (n, d) to (n,), each row by itself.
     X : array (n, d)
         Inputs.
 
@@ -177,8 +177,9 @@ def train(
     bar = progress_bar(max_steps, "gradient descent", progress)
     try:
         while True:
-            loss = (network(X) - y).square().mean() / 2
-            gradients = torch.autograd.grad(loss, parameters)
+            with torch.enable_grad():
+                loss = (network(X) - y).square().mean() / 2
+                gradients = torch.autograd.grad(loss, parameters)
             now = loss.item(), sum(g.square().sum() for g in gradients).item()
             if not np.isfinite(now).all():
                 raise FloatingPointError(
@@ -215,18 +216,23 @@ def train(
     )
 
 
-def _inputs(network, X):
+def _inputs(network, X, name="X"):
     """``X`` as a tensor, once it is known that the network takes it and what it returns."""
     checks.instance("network", network, torch.nn.Module)
     parameters = [p for p in network.parameters() if p.requires_grad]
     if not parameters or any(p.dtype != torch.float64 for p in parameters):
         raise ValueError("network must have trainable parameters, all of them float64")
-    X = torch.from_numpy(checks.samples(X).copy())
+    X = checks.array(name, X, (None, None))
+    if 0 in X.shape:
+        raise ValueError(f"{name} must have at least one row and one column, got shape {X.shape}")
+    X = torch.from_numpy(X.copy())
     try:
         with torch.no_grad():
             outputs = network(X)
     except RuntimeError as error:
-        raise ValueError(f"X must fit the network, got shape {tuple(X.shape)}: {error}") from error
+        raise ValueError(
+            f"{name} must fit the network, got shape {tuple(X.shape)}: {error}"
+        ) from error
     if outputs.shape != X.shape[:1]:
         raise ValueError(f"network must map X to one output per row, got {tuple(outputs.shape)}")
     return X
@@ -235,7 +241,12 @@ def _inputs(network, X):
 def _jacobian(network, X):
     """Derivatives of the outputs on X (n, d) in the p trainable parameters, (n, p)."""
     trainable = {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
-    jacobian = jacrev(lambda parameters: functional_call(network, parameters, (X,)))(trainable)
+
+    def output(parameters, x):
+        return functional_call(network, parameters, (x[None],))[0]
+
+    # Row by row: derivatives of all outputs at once would pass through n × n × width numbers.
+    jacobian = vmap(grad(output), in_dims=(None, 0))(trainable, X)
     return torch.cat([block.flatten(1) for block in jacobian.values()], dim=1)
 
 

@@ -54,8 +54,7 @@ def logme(features, y):
     """
     features = _features(features)
     n = len(features)
-    y = checks.array("y", y, (...,))
-    y = checks.array("y", y, (n,) if y.ndim < 2 else (n, None)).reshape(n, -1)
+    y = checks.columns("y", y, n).reshape(n, -1)
     if y.size == 0:
         raise ValueError(f"y must have at least one column, got shape {y.shape}")
     largest = np.abs(y).max(axis=0)
