@@ -12,6 +12,7 @@ from functools import partial
 import deep_linear
 import exact_risk
 import numpy as np
+import relu
 import scipy.linalg
 from threadpoolctl import threadpool_limits
 from timing import in_turns, table, timed
@@ -28,7 +29,9 @@ def main():
     """Print every table and every target; the exit status is 1 if a target is missed."""
     with threadpool_limits(1):
         targets = [
-            target for table in (learning_curves, deep, exact, imports) for target in table()
+            target
+            for table in (learning_curves, deep, exact, networks, imports)
+            for target in table()
         ]
     print("## Targets\n")
     show(["target", "measured", "met"], [(*t[:2], "yes" if t[2] else "NO") for t in targets])
@@ -112,6 +115,11 @@ def deep():
 def exact():
     """The exact risk."""
     return show_all("Exact risk", exact_risk.against_simulation, exact_risk.scaling)
+
+
+def networks():
+    """The ReLU networks of infinite width."""
+    return show_all("ReLU networks", relu.kernel, relu.curve, relu.fine_tuning)
 
 
 def show_all(title, *functions):

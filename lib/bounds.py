@@ -174,7 +174,7 @@ def ntk_bound(X, residual):
     -----
     Cost: O(n²d + n³), a Cholesky factor. Source: thm-ntk; Arora, Du, Hu, Li and Wang 2019.
     """
-    norm = relu.correction_norm(X, residual)
     X = checks.samples(X)
-    largest = np.abs(X).max() or 1.0  # squares must not over- or underflow
-    return norm * largest * np.linalg.norm(X / largest) * math.sqrt(2) / len(X)
+    X = X / (np.abs(X).max() or 1.0)  # its unit drops out, and squares must not over- or underflow
+    length = float(np.linalg.norm(X))
+    return relu.correction_norm(X, residual) * length * math.sqrt(2) / len(X)

@@ -122,8 +122,9 @@ def correction_norm(X, residual):
     """
     X, residual = _check(X, residual)
     _, targets, weights = _solve(X, residual)
-    squares = np.einsum("ij,ij->j", targets, weights)
-    return float(np.sqrt(squares[0])) if residual.ndim == 1 else np.sqrt(squares)
+    largest = np.abs(targets).max(initial=0) or 1.0  # squares must not over- or underflow
+    norms = largest * np.sqrt(np.einsum("ij,ij->j", targets / largest, weights / largest))
+    return float(norms[0]) if residual.ndim == 1 else norms
 
 
 def learning_curve(X, residual, X_test, residual_test):
@@ -191,7 +192,7 @@ def _on_sphere(rows, columns):
 def _near_poles(rows, columns, cosine, i, j):
     """H for pairs that are nearly parallel or nearly opposite, from the length of x ∓ z."""
     result = np.empty(len(i))
-    step = max(_BLOCK // rows.shape[1], 1)
+    step = max(_BLOCK // max(rows.shape[1], 1), 1)
     for start in range(0, len(i), step):
         part = slice(start, start + step)
         sign = np.sign(cosine[i[part], j[part]])

@@ -27,7 +27,8 @@ def leave_one_out(K, residual, ridge=0.0):
         y − f_S(X), what a pretrained model misses; one column per source.
     ridge : float
         δ ≥ 0. For δ = 0 and singular K it is the limit δ → 0: least squares where there is no
-        interpolation, and the shortest way where there is more than one.
+        interpolation, and the shortest way where there is more than one. Eigenvalues of K below
+        4nε of the largest count as zero.
 
     Returns
     -------
@@ -52,7 +53,8 @@ def leave_one_out(K, residual, ridge=0.0):
     residual = checks.columns("residual", residual, n)
     inverse, null = _inverse(K, checks.real("ridge", ridge, at_least=0))
     columns = residual.reshape(n, -1)
-    errors = (inverse @ columns) / np.diag(inverse)[:, None]
+    with np.errstate(invalid="ignore"):  # 0/0 for zero rows, which others determine
+        errors = (inverse @ columns) / np.diag(inverse)[:, None]
     # A sample that others determine: there the null space outweighs all as δ → 0.
     redundant = np.einsum("ij,ij->i", null, null)
     rows = redundant > _REDUNDANT
@@ -102,11 +104,16 @@ def rank_sources(X, y, sources, ridge=0.0, *, kernel=None, depth=1):
     sources = checks.array("sources", sources, (None, X.shape[1]))
     if len(sources) == 0:
         raise ValueError("sources must have at least one row")
+    ridge = checks.real("ridge", ridge, at_least=0)
+    if kernel is not None and not callable(kernel):
+        raise TypeError(f"kernel must be callable, got {type(kernel).__name__}")
+    if not (isinstance(depth, float) and depth == math.inf):
+        depth = checks.integer("depth", depth, at_least=1)
     if depth == 1:
-        K = X @ X.T if kernel is None else kernel(X)
+        K = X @ X.T if kernel is None else checks.array("kernel(X)", kernel(X), 2 * (len(X),))
         errors = leave_one_out(K, y[:, None] - X @ sources.T, ridge)
     else:
-        if kernel is not None or ridge != 0:
+        if kernel is not None or ridge > 0:
             raise ValueError("depth must be 1 with a kernel or a ridge")
         errors = _deep_leave_one_out(X, y, sources, depth)
     scores = np.mean(errors**2, axis=0)
@@ -120,8 +127,6 @@ def _deep_leave_one_out(X, y, sources, depth):
     e are leave-one-out errors of the linear model started at zero, and c depends on squared norms
     vᵀK⁻¹v that lose (K⁻¹v)ᵢ²/(K⁻¹)ᵢᵢ with the sample.
     """
-    if depth != math.inf:
-        depth = checks.integer("depth", depth, at_least=1)
     if not sources.any(axis=1).all():
         raise ValueError("sources must not be zero for depth above 1")
     inverse, null = _inverse(X @ X.T, 0.0)
@@ -133,18 +138,22 @@ def _deep_leave_one_out(X, y, sources, depth):
     errors = solved / diagonal
     norms = np.maximum(np.einsum("ij,ij->j", answers, solved) - solved * errors, 0)
     learned, seen = norms[:, :1], norms[:, 1:]
-    unseen = np.maximum(np.einsum("ij,ij->i", sources, sources) - seen, 0)
+    squares = np.einsum("ij,ij->i", sources, sources)
+    if depth == math.inf and (seen <= _REDUNDANT * squares).any():
+        raise ValueError("sources must not be orthogonal to n − 1 rows of X at infinite depth")
+    unseen = np.maximum(squares - seen, 0)
     scale = np.exp(log_scale(seen, unseen, learned, learned - seen, 1 / depth))
     return errors[:, :1] - scale * errors[:, 1:]
 
 
 def _inverse(K, ridge):
     """(K + δI)⁻¹, or for δ = 0 the pseudo-inverse, and the null space as columns."""
-    values, vectors = scipy.linalg.eigh(K, check_finite=False)
-    rounding = len(K) * np.finfo(float).eps * max(values[-1], 0)
-    if values[0] < -1e3 * rounding or values[-1] <= 0:
-        raise ValueError("K must be positive semi-definite and not zero")
-    if ridge > 0:
-        return (vectors / (values.clip(min=0) + ridge)) @ vectors.T, vectors[:, :0]
+    # Of the drivers, the one whose null space is accurate to rounding.
+    values, vectors = scipy.linalg.eigh(K, driver="evd", check_finite=False)
+    rounding = 4 * len(K) * np.finfo(float).eps * max(values[-1], 0)
+    if values[0] < -250 * rounding:
+        raise ValueError(f"K must be positive semi-definite, got the eigenvalue {values[0]:g}")
     kept = values > rounding
+    if ridge > 0:
+        return (vectors / (np.where(kept, values, 0) + ridge)) @ vectors.T, vectors[:, :0]
     return (vectors[:, kept] / values[kept]) @ vectors[:, kept].T, vectors[:, ~kept]

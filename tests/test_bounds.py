@@ -1,4 +1,7 @@
-"""thm-linear-bound: the bounds hold for every X, and the error they need is measured right."""
+"""thm-linear-bound: the bounds hold for every X, and the error they need is measured right.
+
+thm-ntk: so does the bound for ReLU networks, and the errors of fine-tuning stay below it.
+"""
 
 import hypothesis.strategies as st
 import numpy as np
@@ -7,7 +10,14 @@ import scipy.linalg
 from hypothesis import given, settings
 from strategies import inputs, populations, problems, rotation, sampled_problems, seeds
 
-from lib.bounds import concentration, covariance_error, spectral_bound, uniform_bound
+from lib import relu
+from lib.bounds import (
+    concentration,
+    covariance_error,
+    ntk_bound,
+    spectral_bound,
+    uniform_bound,
+)
 from lib.linear_regression import finetune
 from lib.problem import LAWS, Population, TransferProblem
 
@@ -181,6 +191,71 @@ def test_covariance_error_follows_the_concentration_inequality(population, law):
     assert slope == pytest.approx(-0.5, abs=0.15)  # three standard errors at most
 
 
+# ReLU networks
+
+
+def sphere(n, d, rng):
+    """Return random rows of length 1."""
+    X = rng.standard_normal((n, d))
+    return X / np.linalg.norm(X, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("n", [1, 4, 15])
+def test_ntk_bound_is_its_formula(n):
+    rng = np.random.default_rng(n)
+    X, residual = rng.standard_normal((n, 5)), rng.standard_normal((n, 3))
+    size = np.mean([x @ x for x in X])
+    weights = np.linalg.solve(relu.ntk(X), residual)
+    expected = [2 * r @ w * size / n for r, w in zip(residual.T, weights.T, strict=True)]
+    np.testing.assert_allclose(ntk_bound(X, residual) ** 2, expected, rtol=1e-11)
+    alone = ntk_bound(X.tolist(), residual[:, 1])
+    assert type(alone) is float and alone == pytest.approx(np.sqrt(expected[1]))
+    # In other units of the inputs, or of the labels.
+    assert ntk_bound(8 * X, residual[:, 1]) == pytest.approx(alone)
+    assert ntk_bound(X, 8 * residual[:, 1]) == pytest.approx(8 * alone)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("c", [1e-200, 1e-3, 1e200])
+def test_ntk_bound_has_the_units_of_the_labels(c):
+    """Inputs of unit c, and labels with them, make it c times as large: nothing overflows."""
+    rng = np.random.default_rng(0)
+    X, residual = rng.standard_normal((4, 5)), rng.standard_normal((4, 2))
+    bounds = ntk_bound(X, residual)
+    np.testing.assert_allclose(ntk_bound(c * X, c * residual), c * bounds, rtol=1e-12)
+
+
+def test_ntk_bound_done_by_hand():
+    """One row: 2 · 2y²/‖x‖² · ‖x‖². Two opposite ones: twice 2 · 2y²/‖x‖² · ‖x‖²/2."""
+    assert ntk_bound([[3, 4]], [7]) == pytest.approx(14)
+    assert ntk_bound([[3, 4], [-3, -4]], [7, -7]) == pytest.approx(14)
+
+
+@given(sampled_problems(sizes=any_size))
+def test_ntk_bound_is_small_for_linear_teachers(case):
+    problem, X = case
+    size = np.sqrt(8 * (X**2).sum() / len(X) ** 2) * np.linalg.norm(problem.gap)
+    assert ntk_bound(X, X @ problem.gap) <= size * (1 + 1e-8)
+
+
+@pytest.mark.parametrize("d", [2, 5, 30])
+def test_errors_on_the_sphere_are_below_the_bounds(d):
+    """Means over samples: E|f − y| ≤ √8 ‖u‖/√n, and the risk is at most 4‖u‖²/√n."""
+    rng = np.random.default_rng(d)
+    u, T = rng.standard_normal(d), sphere(300, d, rng)
+    length = np.linalg.norm(u)
+    for n in 1, 3, 10, 40:
+        absolute, square, bound = [], [], []
+        for _ in range(30):
+            X = sphere(n, d, rng)
+            missing = relu.finetune(X, X @ u, T) - T @ u
+            absolute.append(np.abs(missing).mean())
+            square.append((missing**2).mean())
+            bound.append(ntk_bound(X, X @ u))
+        assert np.mean(absolute) <= np.mean(bound) <= np.sqrt(8 / n) * length
+        assert np.mean(square) <= 4 * length**2 / np.sqrt(n)
+
+
 # Bad input
 
 P2 = Population([1, 0.5])
@@ -222,6 +297,15 @@ HALF_SEEN = TransferProblem(Population([1, 0]), np.zeros(2), np.ones(2))
         (lambda: concentration(P2, 1, "0.5", 1), "confidence", TypeError),
         (lambda: concentration(P2, 1, 0.5, 0), "constant", ValueError),
         (lambda: concentration(P2, 1, 0.5, None), "constant", TypeError),
+        (lambda: ntk_bound(np.ones(2), np.ones(2)), "X", ValueError),
+        (lambda: ntk_bound(np.ones((0, 2)), np.ones(0)), "X", ValueError),
+        (lambda: ntk_bound([[1, np.nan]], [1]), "X", ValueError),
+        (lambda: ntk_bound([["a", "b"]], [1]), "X", TypeError),
+        (lambda: ntk_bound(np.eye(2), np.ones(3)), "residual", ValueError),
+        (lambda: ntk_bound(np.eye(2), np.ones((2, 1, 1))), "residual", ValueError),
+        (lambda: ntk_bound(np.eye(2), [1, np.inf]), "residual", ValueError),
+        (lambda: ntk_bound(np.eye(2), ["a", "b"]), "residual", TypeError),
+        (lambda: ntk_bound(np.ones((2, 2)), [1, 2]), "residual", ValueError),
     ],
 )
 def test_bad_input_is_named(call, argument, error):

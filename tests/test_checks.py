@@ -61,6 +61,34 @@ def test_anything_else_is_refused(value, error, text):
         checks.array("theta", value, (2,))
 
 
+@pytest.mark.parametrize("shape", [(3,), (3, 1), (3, 5), (3, 0)])
+def test_columns_are_one_or_more(shape):
+    value = np.ones(shape)
+    assert checks.columns("values", value, 3) is value
+    result = checks.columns("values", value.astype(int).tolist(), 3)
+    assert result.dtype == np.float64 and result.shape == shape
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (1.0, ValueError, r"shape \(3\), got \(\)"),
+        ([1, 2], ValueError, r"shape \(3\), got \(2,\)"),
+        ([[1, 2, 3]], ValueError, r"shape \(3, any\), got \(1, 3\)"),
+        (np.ones((3, 1, 1)), ValueError, r"shape \(3, any\), got \(3, 1, 1\)"),
+        ([1, 2, np.nan], ValueError, "finite"),
+        ([[1], [2], [np.inf]], ValueError, "finite"),
+        (None, ValueError, ""),
+        ([[1, 2], [3], [4]], TypeError, "real numbers, got list"),
+        ("abc", TypeError, "real numbers, got str"),
+        (np.ones(3) * 1j, TypeError, "real numbers"),
+    ],
+)
+def test_columns_of_another_length_are_refused(value, error, text):
+    with pytest.raises(error, match=f"^values must .*{text}"):
+        checks.columns("values", value, 3)
+
+
 def test_free_lengths_are_said():
     with pytest.raises(ValueError, match=r"^X must have shape \(any, 3\), got \(2, 4\)"):
         checks.samples(np.ones((2, 4)), dim=3)

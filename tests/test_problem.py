@@ -7,7 +7,17 @@ import scipy.stats
 from hypothesis import given
 from strategies import EPS, populations, problems, rotation, seeds, z_scores
 
-from lib.problem import GAPS, LAWS, SPECTRA, Population, TransferProblem, random_problem
+from lib import relu
+from lib.exact_risk import linear_risk
+from lib.problem import (
+    GAPS,
+    LAWS,
+    SPECTRA,
+    Population,
+    TransferProblem,
+    kernel_problem,
+    random_problem,
+)
 
 UNIT_VARIANCE = {
     "gaussian": scipy.stats.norm(),
@@ -80,6 +90,27 @@ def test_samples_follow_their_law(law):
 def test_rademacher_samples_are_fair_signs():
     X = Population([4, 0.25]).sample(1000, np.random.default_rng(2), "rademacher")
     np.testing.assert_array_equal(np.abs(X), np.tile([2, 0.5], (1000, 1)))
+
+
+@given(st.integers(1, 40), seeds)
+def test_sphere_samples_have_one_length(d, seed):
+    rng = np.random.default_rng(seed)
+    X = Population.isotropic(d, 1 / d).sample(5, rng, "sphere")
+    np.testing.assert_allclose(np.linalg.norm(X, axis=1), 1, rtol=(d + 10) * EPS)
+    population = Population(np.sort(rng.uniform(0.01, 10, d))[::-1], rotation(d, seed))
+    X = population.sample(5, rng, "sphere")
+    lengths = np.linalg.norm(population.coordinates(X) / np.sqrt(population.eigenvalues), axis=1)
+    # A coordinate is known to d ε of the whole, and the smallest weighs √1000 times as much.
+    np.testing.assert_allclose(lengths, np.sqrt(d), rtol=100 * (d + 10) * EPS)
+
+
+@pytest.mark.parametrize("d", [2, 3, 4, 10])
+def test_sphere_samples_are_uniform(d):
+    """Each coordinate t, along any axes, has (1 + t)/2 ~ Beta((d − 1)/2, (d − 1)/2)."""
+    X = Population.isotropic(d, 1 / d).sample(100_000, np.random.default_rng(2), "sphere")
+    half = (d - 1) / 2
+    for t in (*X.T[:3], X @ rotation(d, 0)[0]):
+        assert scipy.stats.kstest((1 + t) / 2, scipy.stats.beta(half, half).cdf).pvalue > 1e-3
 
 
 @pytest.mark.parametrize("law", LAWS)
@@ -175,6 +206,82 @@ def test_random_problems_are_of_their_kind(spectrum, gap):
     np.testing.assert_array_equal(first.target, again.target)
 
 
+# Kernels
+
+
+@given(st.integers(1, 30), st.integers(1, 30), st.floats(-6, 6), seeds)
+def test_kernel_problem_has_the_function_and_the_kernel(N, rank, exponent, seed):
+    rng = np.random.default_rng(seed)
+    features, values = rng.standard_normal((N, rank)), rng.standard_normal(N)
+    K = 10**exponent * features @ features.T
+    problem = kernel_problem(K, values)
+    assert not problem.source.any()
+    # All of the function is there, also what the kernel cannot express.
+    assert problem.risk(problem.source) == pytest.approx((values**2).mean(), rel=1e-12)
+    expected = np.linalg.eigvalsh(K / N)[::-1]
+    found = problem.population.eigenvalues
+    np.testing.assert_allclose(found, expected, rtol=0, atol=10 * N * EPS * expected[0])
+    assert (found >= N * EPS * found[0]).all()
+    # ‖target‖² is the squared norm of the function in the kernel's space, valuesᵀK⁻¹values.
+    if rank >= N and expected[-1] > 1e-6 * expected[0]:
+        norm = values @ np.linalg.solve(K, values)
+        assert problem.target @ problem.target == pytest.approx(norm, rel=1e-8)
+
+
+def test_kernel_problems_of_several_functions_are_those_of_each():
+    rng = np.random.default_rng(0)
+    K = np.cov(rng.standard_normal((6, 9)))
+    values = rng.standard_normal((6, 3))
+    for problem, column in zip(kernel_problem(K, values), values.T, strict=True):
+        alone = kernel_problem(K, column)
+        np.testing.assert_allclose(problem.target, alone.target, rtol=1e-12)
+        np.testing.assert_array_equal(problem.population.eigenvalues, alone.population.eigenvalues)
+    assert len(kernel_problem(K, values[:, :1])) == 1
+
+
+@given(st.integers(2, 8), st.integers(0, 20), seeds)
+def test_linear_kernel_is_linear_regression(d, more, seed):
+    rng = np.random.default_rng(seed)
+    X, u = rng.standard_normal((d + more, d)) + 1, rng.standard_normal(d)
+    plain = TransferProblem(Population.from_samples(X), np.zeros(d), u)
+    n = np.linspace(0, d - 0.5, 10)
+    risks = linear_risk(kernel_problem(X @ X.T, X @ u), n)
+    # Eigenvalues that should be 0 are N ε λ₁: that, relative to the smallest one.
+    smallest = plain.population.eigenvalues[-1] / plain.population.eigenvalues[0]
+    atol = 1e3 * len(X) * EPS / smallest * risks[0]
+    np.testing.assert_allclose(risks, linear_risk(plain, n), rtol=0, atol=atol)
+
+
+def test_what_the_kernel_cannot_express_is_not_learned():
+    rng = np.random.default_rng(0)
+    X, values = rng.standard_normal((800, 6)), rng.standard_normal(800)
+    missing = values - X @ np.linalg.lstsq(X, values)[0]
+    share = (missing**2).mean()
+    # Also beyond the rank, as long as n is far below the size of the pool.
+    risks = linear_risk(kernel_problem(X @ X.T, values), [0, 1, 3, 5, 7, 12, 20, 40])
+    assert (risks >= share).all()
+    assert risks[-1] == pytest.approx(share / (1 - 6 / 40), rel=0.05)  # least squares, with noise
+    assert linear_risk(kernel_problem(X @ X.T, values - missing), 12) < 1e-12
+
+
+def test_kernel_problem_predicts_relu_networks():
+    """The equivalent against fine-tuning on samples from the sphere; its own error is some 5 %."""
+    d, rng = 20, np.random.default_rng(0)
+
+    def sphere(n):
+        X = rng.standard_normal((n, d))
+        return X / np.linalg.norm(X, axis=1, keepdims=True)
+
+    pool, T, u = sphere(1500), sphere(300), rng.standard_normal(d)
+    n = [10, 40, 100]
+    expected = linear_risk(kernel_problem(relu.ntk(pool), pool @ u), n)
+    curves = []
+    for _ in range(20):
+        X = sphere(100)
+        curves.append(relu.learning_curve(X, X @ u, T, T @ u)[n])
+    np.testing.assert_allclose(np.mean(curves, axis=0), expected, rtol=0.15)
+
+
 P2, RNG = Population.isotropic(2), np.random.default_rng(0)
 PROBLEM = TransferProblem(P2, np.zeros(2), np.ones(2))
 NAN, INF = np.nan, np.inf
@@ -243,6 +350,23 @@ NAN, INF = np.nan, np.inf
         (lambda: random_problem(20, "flat", "top", RNG), "spectrum", ValueError),
         (lambda: random_problem(20, "isotropic", "side", RNG), "gap", ValueError),
         (lambda: random_problem(20, "isotropic", "top", 0), "rng", TypeError),
+        (lambda: kernel_problem(np.ones((2, 3)), np.ones(2)), "K", ValueError),
+        (lambda: kernel_problem(np.ones(2), np.ones(2)), "K", ValueError),
+        (lambda: kernel_problem(np.ones((0, 0)), []), "K", ValueError),
+        (lambda: kernel_problem(np.ones((0, 0)), np.ones((0, 2))), "K", ValueError),
+        (lambda: kernel_problem([[1, 1e-6], [0, 1]], np.ones(2)), "K", ValueError),
+        (lambda: kernel_problem(-np.eye(2), np.ones(2)), "K", ValueError),
+        (lambda: kernel_problem(np.diag([1, -1e-9]), np.ones(2)), "K", ValueError),
+        (lambda: kernel_problem(np.zeros((2, 2)), np.ones(2)), "K", ValueError),
+        (lambda: kernel_problem(np.diag([1, NAN]), np.ones(2)), "K", ValueError),
+        (lambda: kernel_problem(np.diag([1, INF]), np.ones(2)), "K", ValueError),
+        (lambda: kernel_problem([["a", "b"]] * 2, np.ones(2)), "K", TypeError),
+        (lambda: kernel_problem(np.eye(2), np.ones(3)), "values", ValueError),
+        (lambda: kernel_problem(np.eye(2), np.ones((3, 2))), "values", ValueError),
+        (lambda: kernel_problem(np.eye(2), np.ones((2, 1, 1))), "values", ValueError),
+        (lambda: kernel_problem(np.eye(2), 1.0), "values", ValueError),
+        (lambda: kernel_problem(np.eye(2), [1, NAN]), "values", ValueError),
+        (lambda: kernel_problem(np.eye(2), "ab"), "values", TypeError),
     ],
 )
 def test_bad_input_is_named(call, argument, error):

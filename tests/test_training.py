@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from strategies import sampled_problems, seeds
 
 from lib.linear_regression import finetune
-from lib.networks import LinearNetwork
-from lib.training import stable_learning_rate, train
+from lib.networks import DeepLinearNetwork, LinearNetwork, ShallowReLU
+from lib.training import empirical_ntk, stable_learning_rate, train
 
 
 class TwoLayers(torch.nn.Module):
@@ -129,6 +129,59 @@ def test_learning_rate_is_the_inverse_of_the_largest_curvature(case):
         assert stable_learning_rate(network, X) == pytest.approx(expected, rel=1e-9)
 
 
+def test_empirical_ntk_of_a_linear_network_is_linear(case):
+    X, _, source = case
+    Z = np.random.default_rng(1).standard_normal((4, 15))
+    network = LinearNetwork(source)
+    np.testing.assert_allclose(empirical_ntk(network, X, Z), X @ Z.T, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(empirical_ntk(network, X), X @ X.T, rtol=1e-12, atol=1e-14)
+    np.testing.assert_array_equal(network.linear_map(), source)
+    assert network.theta.grad is None
+
+
+@pytest.mark.parametrize("trainable", [None, [1], [0, 2]])
+def test_empirical_ntk_is_made_of_derivatives(case, trainable):
+    """Central differences, in the layers that are trained; f is linear in each entry."""
+    X, rng = case[0], np.random.default_rng(1)
+    Z = rng.standard_normal((4, 15))
+    network = DeepLinearNetwork.random(15, 3, 4, 1.0, rng, trainable)
+    columns = []
+    with torch.no_grad():
+        for p in (p for p in network.parameters() if p.requires_grad):
+            for i in range(p.numel()):
+                outputs = []
+                for sign in 1, -1:
+                    p.view(-1)[i] += sign
+                    outputs.append(network(torch.tensor(np.vstack([X, Z]))).numpy())
+                    p.view(-1)[i] -= sign
+                columns.append((outputs[0] - outputs[1]) / 2)
+    J = np.array(columns).T
+    np.testing.assert_allclose(empirical_ntk(network, X, Z), J[:6] @ J[6:].T, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(empirical_ntk(network, X), J[:6] @ J[:6].T, rtol=0, atol=1e-11)
+    largest = np.linalg.eigvalsh(J[:6] @ J[:6].T / 6)[-1]
+    assert stable_learning_rate(network, X) == pytest.approx(1 / largest)
+
+
+def test_empirical_ntk_of_a_relu_network_counts_the_units_on(case):
+    """xᵀz times the share of units that are on for both, whatever their signs."""
+    X, rng = case[0], np.random.default_rng(1)
+    Z, weights = rng.standard_normal((4, 15)), rng.standard_normal((9, 15))
+    network = ShallowReLU(weights, rng.choice([-1, 1], 9))
+    expected = [
+        [x @ z * np.mean([(w @ x > 0) and (w @ z > 0) for w in weights]) for z in Z] for x in X
+    ]
+    np.testing.assert_allclose(empirical_ntk(network, X, Z), expected, rtol=1e-12, atol=1e-14)
+
+
+def test_units_that_are_off_have_no_kernel_and_no_learning_rate():
+    network, X = ShallowReLU(-np.ones((2, 3)), [1, -1]), np.ones((4, 3))
+    np.testing.assert_array_equal(empirical_ntk(network, X), np.zeros((4, 4)))
+    with pytest.raises(ValueError, match="^network must have outputs on X that depend"):
+        stable_learning_rate(network, X)
+    with pytest.raises(ValueError, match="^network must have outputs on X that depend"):
+        train(network, X, np.ones(4), progress=False)
+
+
 def test_it_stops_by_the_rule_that_applies(case):
     X, y, source = case
     for tolerance in 1e-3, 1e-9:
@@ -184,6 +237,18 @@ def test_an_interrupted_run_goes_on_where_it_stopped(case, call):
     # And to the end, by the stopping rule.
     assert train(network, X, y, progress=False).stopped == "loss"
     np.testing.assert_allclose(network.linear_map(), target, atol=1e-11)
+
+
+def test_it_trains_where_gradients_are_off(case):
+    X, y, source = case
+    expected, network = LinearNetwork(source), LinearNetwork(source)
+    train(expected, X, y, max_steps=20, progress=False)
+    with torch.no_grad():
+        train(network, X, y, max_steps=20, progress=False)
+        kernel = empirical_ntk(network, X)
+        assert not torch.is_grad_enabled()
+    np.testing.assert_array_equal(network.linear_map(), expected.linear_map())
+    np.testing.assert_allclose(kernel, X @ X.T, rtol=1e-12, atol=1e-14)
 
 
 def test_frozen_parameters_stay(case):
@@ -294,6 +359,18 @@ def go(network=LINEAR, X=X, y=Y, **options):
         (lambda: go(max_steps=1.5), "max_steps", TypeError),
         (lambda: go(record_every=0), "record_every", ValueError),
         (lambda: go(record_every=True), "record_every", TypeError),
+        (lambda: empirical_ntk(None, X), "network", TypeError),
+        (lambda: empirical_ntk(torch.nn.ReLU(), X), "network", ValueError),
+        (lambda: empirical_ntk(Column(), X), "network", ValueError),
+        (lambda: empirical_ntk(LINEAR, np.ones(3)), "X", ValueError),
+        (lambda: empirical_ntk(LINEAR, np.ones((2, 4))), "X", ValueError),
+        (lambda: empirical_ntk(LINEAR, np.nan * X), "X", ValueError),
+        (lambda: empirical_ntk(LINEAR, "ab"), "X", TypeError),
+        (lambda: empirical_ntk(LINEAR, X, np.ones(3)), "Z", ValueError),
+        (lambda: empirical_ntk(LINEAR, X, np.ones((2, 4))), "Z", ValueError),
+        (lambda: empirical_ntk(LINEAR, X, np.ones((0, 3))), "Z", ValueError),
+        (lambda: empirical_ntk(LINEAR, X, np.nan * X), "Z", ValueError),
+        (lambda: empirical_ntk(LINEAR, X, "ab"), "Z", TypeError),
         (lambda: stable_learning_rate(None, X), "network", TypeError),
         (lambda: stable_learning_rate(LINEAR, np.ones(3)), "X", ValueError),
         (lambda: stable_learning_rate(LINEAR, np.ones((2, 4))), "X", ValueError),
