@@ -80,11 +80,13 @@ class Population:
     def from_samples(cls, X):
         """The population whose second moment is that of the rows of ``X`` (n, d): Σ = XᵀX/n.
 
-        Nothing is centred: Σ is a second moment, not a covariance. Cost O(nd² + d³).
+        Nothing is centred: Σ is a second moment, not a covariance. Eigenvalues that are rounding
+        errors, below dε of the largest, are zero. Cost O(nd² + d³).
         """
         X = checks.samples(X)
         values, vectors = np.linalg.eigh(X.T @ X / len(X))
-        return cls(values[::-1].clip(min=0), vectors[:, ::-1])
+        values[values < values.size * np.finfo(float).eps * values[-1]] = 0
+        return cls(values[::-1], vectors[:, ::-1])
 
     @property
     def dim(self):
