@@ -51,6 +51,19 @@ def columns(name, value, length):
     return array(name, result, (length,) if result.ndim < 2 else (length, None))
 
 
+def symmetric(name, value, *, at_least=1):
+    """``value`` as a finite float64 matrix of ``at_least`` so many rows, symmetric to 1e-8."""
+    result = array(name, value, (None, None))
+    n = len(result)
+    if result.shape != (n, n) or n < at_least:
+        raise ValueError(
+            f"{name} must be square with at least {at_least} rows, got shape {result.shape}"
+        )
+    if np.abs(result - result.T).max(initial=0) > 1e-8 * np.abs(result).max(initial=0):
+        raise ValueError(f"{name} must be symmetric")
+    return result
+
+
 def real(name, value, *, above=-math.inf, at_least=-math.inf, at_most=math.inf):
     """``value`` as a float with ``above < value``, ``at_least <= value <= at_most``."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):

@@ -283,11 +283,9 @@ def kernel_problem(K, values):
     Cost: eigenvectors of K, O(N³), once for all columns. Source: thm-ntk with thm-exact-risk;
     Canatar, Bordelon and Pehlevan 2021; Simon et al. 2023.
     """
-    K = checks.array("K", K, (None, None))
-    values = checks.columns("values", values, len(K))
+    K = checks.symmetric("K", K)
     N = len(K)
-    if N == 0 or K.shape != (N, N) or np.abs(K - K.T).max() > 1e-8 * np.abs(K).max():
-        raise ValueError(f"K must be square and symmetric, got shape {K.shape}")
+    values = checks.columns("values", values, N)
     variances, modes = scipy.linalg.eigh(K / N, overwrite_a=True, check_finite=False)
     variances, modes = variances[::-1], modes[:, ::-1]
     floor = N * np.finfo(float).eps * variances[0]

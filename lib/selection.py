@@ -46,10 +46,8 @@ def leave_one_out(K, residual, ridge=0.0):
     -----
     Cost: eigenvectors of K, O(n³), and O(n²k). Source: prop-loo.
     """
-    K = checks.array("K", K, (None, None))
+    K = checks.symmetric("K", K, at_least=2)
     n = len(K)
-    if n < 2 or K.shape != (n, n) or np.abs(K - K.T).max() > 1e-8 * np.abs(K).max():
-        raise ValueError(f"K must be symmetric with at least two rows, got shape {K.shape}")
     residual = checks.columns("residual", residual, n)
     inverse, null = _inverse(K, checks.real("ridge", ridge, at_least=0))
     columns = residual.reshape(n, -1)

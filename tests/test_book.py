@@ -205,6 +205,12 @@ def test_every_chapter_is_in_the_table_of_contents():
     assert {f"chapters/{path.stem}" for path in CHAPTERS} <= listed
 
 
+def test_the_example_of_the_readme_runs():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    exec(compile(example, "README.md", "exec"), {})
+
+
 # ----------------------------------------------------------------------------- logo, repository
 
 

@@ -137,3 +137,14 @@ def test_choices_generators_and_instances():
     assert checks.instance("x", 1, int) == 1
     with pytest.raises(TypeError, match="^x must be a int, got str"):
         checks.instance("x", "1", int)
+
+
+def test_symmetric_matrices_pass_and_others_are_named():
+    K = [[2, 1], [1 + 1e-10, 3]]
+    np.testing.assert_array_equal(checks.symmetric("K", K), K)
+    np.testing.assert_array_equal(checks.symmetric("K", [[0]]), [[0.0]])
+    for bad in ([[1, 2, 3]], [], np.zeros((0, 0)), [[1, 2], [3, 4]], [[1, 1 + 1e-6], [1, 1]]):
+        with pytest.raises(ValueError, match="^K must"):
+            checks.symmetric("K", bad)
+    with pytest.raises(ValueError, match="^K must be square with at least 2 rows"):
+        checks.symmetric("K", [[1]], at_least=2)
