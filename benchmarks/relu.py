@@ -11,6 +11,7 @@ import scipy.linalg
 from sklearn.kernel_ridge import KernelRidge
 from timing import in_turns, table, timed
 
+from lib.problem import Population
 from lib.relu import finetune, learning_curve, ntk
 
 SIZES_TIMED = 10  # values of n at which a system is solved, of all
@@ -90,11 +91,22 @@ def fine_tuning(n=1500, tests=1000, d=100):
     return table(heads.split("|"), [[*row, f"{miss:.0e}"]]), targets
 
 
+def large(n=10_000, d=784):
+    """A kernel matrix of n = 10,000, and fine-tuning with it: seconds, and memory at the peak."""
+    X, _, residual, _ = sphere_data(n, 1, d)
+    rows, targets = [], []
+    for name, task in (("ntk", partial(ntk, X)), ("finetune", partial(finetune, X, residual, X))):
+        seconds, _ = timed(task)
+        gigabytes = peak(task, unit=1e9)
+        rows.append([name, f"{seconds:.1f}", f"{gigabytes:.2f}"])
+        targets.append((f"{name}, n = {n:,}: ≤ 24 GB", f"{gigabytes:.2f} GB", gigabytes <= 24))
+    return table([f"n = {n:,}, d = {d}", "seconds", "memory, GB"], rows), targets
+
+
 def sphere_data(n, tests, d):
     """Inputs and test inputs on the sphere, and what a linear teacher's student misses on them."""
     rng = np.random.default_rng(n)
-    both = rng.standard_normal((n + tests, d))
-    both /= np.linalg.norm(both, axis=1, keepdims=True)
+    both = Population.isotropic(d, 1 / d).sample(n + tests, rng, "sphere")
     missing = both @ rng.standard_normal(d)
     return both[:n], both[n:], missing[:n], missing[n:]
 
@@ -105,10 +117,10 @@ def one_point(H, residual, between, wanted, n):
     return np.mean((wanted - between[:, :n] @ weights) ** 2)
 
 
-def peak(task):
-    """Memory at its peak, in units of the result."""
+def peak(task, unit=None):
+    """Memory at its peak, in bytes over ``unit``; None takes the size of the result."""
     tracemalloc.start()
     result = task()
-    memory = tracemalloc.get_traced_memory()[1] / result.nbytes
+    memory = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    return memory
+    return memory / (unit or result.nbytes)

@@ -119,7 +119,7 @@ def exact():
 
 def networks():
     """The ReLU networks of infinite width."""
-    return show_all("ReLU networks", relu.kernel, relu.curve, relu.fine_tuning)
+    return show_all("ReLU networks", relu.kernel, relu.large, relu.curve, relu.fine_tuning)
 
 
 def show_all(title, *functions):

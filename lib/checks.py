@@ -37,11 +37,11 @@ def array(name, value, shape):
     return result
 
 
-def samples(X, y=None, *, dim=None):
+def samples(X, y=None, *, dim=None, name="X"):
     """``X`` as an (n, d) array with n, d ≥ 1 (and d = ``dim``), and ``y``, if given, as (n,)."""
-    X = array("X", X, (None, dim))
+    X = array(name, X, (None, dim))
     if 0 in X.shape:
-        raise ValueError(f"X must have at least one row and one column, got shape {X.shape}")
+        raise ValueError(f"{name} must have at least one row and one column, got shape {X.shape}")
     return X if y is None else (X, array("y", y, (X.shape[0],)))
 
 

@@ -356,9 +356,21 @@ def chain(layers):
 def log_scale(seen, unseen, learned, change, inverse):
     """log c_L = log(‖β‖/‖θ_S‖)^{(L−1)/L}, from the one scalar equation of thm-deep-bias.
 
-    Takes ‖P_∥θ_S‖², ‖P_⊥θ_S‖², ‖P_∥θ_T‖², the change ‖P_∥θ_T‖² − ‖P_∥θ_S‖² apart, which keeps its
-    digits where it is small, and 1/L. They broadcast.
+    Parameters
+    ----------
+    seen, unseen, learned : float or array
+        ‖P_∥θ_S‖², ‖P_⊥θ_S‖² and ‖P_∥θ_T‖², of any shapes that broadcast, as do the next two.
+    change : float or array
+        ‖P_∥θ_T‖² − ‖P_∥θ_S‖², apart, which keeps its digits where it is small.
+    inverse : float or array
+        1/L, between 0 (infinite depth) and 1.
 
+    Returns
+    -------
+    array
+
+    Notes
+    -----
     Let t = log(‖β‖/‖θ_S‖), p = 1 − 1/L, s = ‖P_∥θ_S‖²/‖θ_S‖², τ = ‖P_∥θ_T‖/‖P_∥θ_S‖. The equation
     ‖β‖² = ‖P_∥θ_T‖² + c²‖P_⊥θ_S‖², divided by c²‖θ_S‖² = e^{2pt}‖θ_S‖², is
 
@@ -368,7 +380,8 @@ def log_scale(seen, unseen, learned, change, inverse):
     lies between t = 0 and t = log τ, because s ≤ 1. At infinite depth it is log τ, and nothing here
     is special about it; nor about P_∥θ_T = 0, the limit τ → 0, where the first equation has two
     roots: ‖β‖ = 0 and ‖β‖ = ‖θ_S‖(‖P_⊥θ_S‖/‖θ_S‖)^L. The flow never falls below the second, the
-    lower bound of thm-deep-bias, which is the one that the division leaves.
+    lower bound of thm-deep-bias, which is the one that the division leaves. Cost: some ten
+    evaluations for each element. Source: thm-deep-bias, thm-deep-limit.
     """
     total = seen + unseen
     total = np.where(total > 0, total, 1.0)  # a zero source, at depth 1: then c = 1 in any case

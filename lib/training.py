@@ -222,10 +222,7 @@ def _inputs(network, X, name="X"):
     parameters = [p for p in network.parameters() if p.requires_grad]
     if not parameters or any(p.dtype != torch.float64 for p in parameters):
         raise ValueError("network must have trainable parameters, all of them float64")
-    X = checks.array(name, X, (None, None))
-    if 0 in X.shape:
-        raise ValueError(f"{name} must have at least one row and one column, got shape {X.shape}")
-    X = torch.from_numpy(X.copy())
+    X = torch.from_numpy(checks.samples(X, name=name).copy())
     try:
         with torch.no_grad():
             outputs = network(X)
