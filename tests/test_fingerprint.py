@@ -1,0 +1,192 @@
+"""lib.fingerprint: equal for equal content in any process, and for nothing else."""
+
+import dis
+import functools
+import inspect
+import os
+import pickle
+import sys
+import threading
+import time
+import types
+
+import cloudpickle
+import numpy as np
+import pytest
+import torch
+
+import lib.exact_risk
+import lib.fingerprint
+import lib.relu
+from lib.fingerprint import fingerprint
+
+
+def of(value, **options):
+    """Return the fingerprint of a value."""
+    return fingerprint("value", value, **options)
+
+
+def make(source, name="f", **scope):
+    """Return what ``source`` defines, in a module that is not imported."""
+    exec(compile(source, "somewhere", "exec"), scope := {"__name__": "m"} | scope)
+    return scope[name]
+
+
+DIFFERENT = [
+    0, 1, 1.0, True, 1j, "1", b"1", None, ..., -0.0, 0.0, float("nan"), 2**70, range(3), slice(3),
+    (1, 2), [1, 2], {1, 2}, frozenset({1, 2}), {1: 2}, {"a": 1, "b": 2}, {"b": 2, "a": 1},
+    (), ((),), ((), ()), (1, (2, 3)), ((1, 2), 3), ("ab", "c"), ("a", "bc"), "\ud800", [[1], [2]],
+    np.float64(1), np.float32(1), np.zeros(2), np.zeros((2, 1)), np.zeros(2, int), np.eye(2),
+    np.array([None, 1]), np.array(["a"]), np.dtype("f4"), np.dtype(">f4"),
+    np.random.default_rng(0), np.random.default_rng(1), torch.zeros(2), torch.ones(2),
+    torch.zeros(2, requires_grad=True), len, max, np.sin, np.cos, np.linalg.norm, np, os, lib.relu,
+    int, np.ndarray, [].append, [1].append, functools.partial(max, 1), functools.partial(max, 2),
+    lib.relu.ntk, lib.exact_risk,
+]  # fmt: skip
+
+
+def test_different_values_have_different_fingerprints():
+    assert len(set(map(of, DIFFERENT))) == len(DIFFERENT)
+
+
+@pytest.mark.parametrize("value", DIFFERENT, ids=repr)
+def test_a_copy_has_the_same_fingerprint(value):
+    if callable(value) and isinstance(getattr(value, "__self__", None), list):
+        value = value.__self__
+    if isinstance(value, types.ModuleType):
+        assert of(cloudpickle.loads(cloudpickle.dumps(value))) == of(value)
+    else:
+        assert of(pickle.loads(pickle.dumps(value))) == of(value)
+
+
+def test_aliases_and_cycles_are_followed():
+    def cycle(k, turns):
+        first = [k]
+        last = first
+        for _ in range(turns):
+            last.append([])
+            last = last[-1]
+        last.append(first)
+        return first
+
+    assert of(cycle(1, 2)) == of(cycle(1, 2))
+    assert len({of(cycle(1, 2)), of(cycle(2, 2)), of(cycle(1, 3))}) == 3
+    one = [1]
+    assert of([one, one]) != of([[1], [1]])
+    holder = types.SimpleNamespace()
+    holder.peers = {holder_key := (1, 2)}
+    assert of(holder) == of(types.SimpleNamespace(peers={holder_key}))
+    deep = last = []
+    for _ in range(10_000):  # deeper than the stack
+        last.append([])
+        last = last[0]
+    assert of(deep) != of([])
+
+
+def test_a_set_that_its_element_leads_back_to():
+    class Peer:
+        def __init__(self, k):
+            self.k, self.peers = k, {self}
+
+    assert of(Peer(1)) == of(Peer(1)) != of(Peer(2))
+
+
+def test_where_code_is_written_does_not_count():
+    first = make("def f(x):\n    return x + 1")
+    second = make("# a comment\n\ndef f(x):  # another\n\n    return (x\n            + 1)")
+    assert of(first) == of(second) != of(make("def f(x):\n    return x + 2"))
+    assert of(make("def f(x: int): return x")) == of(make("def f(x): return x"))
+    assert of(make("def f(x, y): return x - y")) != of(make("def f(y, x): return x - y"))
+    assert of(make("def f(x):\n try: x()\n finally: x()")) != of(make("def f(x):\n x()\n x()"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"co_code": bytes(2) + make("def f(): return 1").__code__.co_code},
+        {"co_exceptiontable": b"x"},
+        {"co_consts": (None, 2)},
+        {"co_flags": 0x23},
+        {"co_names": ("a",)},
+    ],
+    ids=str,
+)
+def test_every_part_of_code_counts(change):
+    code = make("def f(): return 1").__code__
+    assert of(code.replace(co_filename="x", co_firstlineno=9, co_linetable=b"")) == of(code)
+    assert of(code.replace(**change)) != of(code)
+
+
+def test_pickling_leaves_no_trace():
+    class Pair:
+        __slots__ = ("a", "b")
+
+    before = of(Pair)
+    Pair().__reduce_ex__(4)
+    assert "__slotnames__" in vars(Pair)  # Python's note to itself
+    assert of(Pair) == before
+
+
+def test_only_what_is_named_counts():
+    source = "def f(x): return K + x.L"
+    assert of(make(source, K=1, L=1)) == of(make(source, K=1, L=2)) != of(make(source, K=2, L=1))
+
+
+def test_globals_are_those_that_dis_finds():
+    def within(code):
+        yield code
+        for constant in code.co_consts:
+            if isinstance(constant, types.CodeType):
+                yield from within(constant)
+
+    source = inspect.getsource(lib.exact_risk) + inspect.getsource(lib.fingerprint)
+    source += "\ndef long(): " + "; ".join(f"name_{k}" for k in range(300))  # extended arguments
+    for code in within(compile(source, "", "exec")):
+        if all(inner.co_flags & inspect.CO_OPTIMIZED for inner in within(code)):
+            steps = [step for inner in within(code) for step in dis.get_instructions(inner)]
+            names = {step.argval for step in steps if step.opname == "LOAD_GLOBAL"}
+            assert lib.fingerprint._names(code)[0] == sorted(names)
+
+
+def test_the_version_of_installed_code_counts(monkeypatch):
+    functions = [np.linalg.norm, np, make("def f(x): return np.abs(x)", np=np)]
+    before = list(map(of, functions))
+    monkeypatch.setattr(np, "__version__", "0.1")
+    lib.fingerprint._release.cache_clear()
+    after = list(map(of, functions))
+    monkeypatch.undo()
+    lib.fingerprint._release.cache_clear()
+    assert not set(before) & set(after)
+    assert list(map(of, functions)) == before
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        threading.Lock(),
+        (k for k in ()),
+        np.frompyfunc(lambda x: x, 1, 1),
+        {threading.Lock()},
+        make("def f(): return eval('1')"),
+        make("def f(): return globals()"),
+        make("def f(n): return importlib.import_module(n)", importlib=__import__("importlib")),
+        make("def f(n): return sys.modules[n]", sys=sys),
+        make("def f(n): return getattr(lib, n)", lib=lib),
+        make("def f(): return lock", lock=threading.Lock()),
+    ],
+    ids=repr,
+)
+def test_what_has_no_known_content_is_refused(value):
+    with pytest.raises(ValueError, match="^value must reach only code and data whose content can"):
+        of(value)
+    assert of(value, strict=False) == of(value, strict=False)
+
+
+def test_the_whole_library_is_fast():
+    modules = [sys.modules[name] for name in sorted(sys.modules) if name.startswith("lib.")]
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        of(modules)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.2  # some 0.03 where nothing else runs
