@@ -6,6 +6,7 @@ import numpy as np
 import scipy.linalg
 
 from lib import checks, relu
+from lib.numerics import unit
 from lib.problem import Population, TransferProblem
 
 
@@ -34,7 +35,10 @@ def covariance_error(population, X):
     """
     checks.instance("population", population, Population)
     X = checks.samples(X, dim=population.dim)
-    difference = population.covariance() - X.T @ X / len(X)
+    with np.errstate(over="ignore", invalid="ignore"):
+        difference = population.covariance() - X.T @ X / len(X)
+    if not np.isfinite(difference).all():
+        raise ValueError("X must have squares that do not overflow")
     return float(np.abs(scipy.linalg.eigvalsh(difference, check_finite=False)).max())
 
 
@@ -57,7 +61,9 @@ def uniform_bound(problem, error):
     Cost: O(d). Source: thm-linear-bound.
     """
     checks.instance("problem", problem, TransferProblem)
-    return checks.real("error", error, at_least=0) * float(problem.gap @ problem.gap)
+    error, size = checks.real("error", error, at_least=0), unit(problem.gap)
+    gap = problem.gap / size  # its square neither over- nor underflows
+    return float(size * error * (gap @ gap) * size)
 
 
 def spectral_bound(problem, error, rank=None):
@@ -91,12 +97,13 @@ def spectral_bound(problem, error, rank=None):
     positive = int(np.count_nonzero(problem.population.eigenvalues))
     if positive == 0:
         raise ValueError("problem must have a population with a positive eigenvalue")
-    energies = problem.population.coordinates(problem.gap) ** 2
+    size = unit(problem.gap)
+    energies = (problem.population.coordinates(problem.gap) / size) ** 2
     top = np.cumsum(energies)[:positive]
     tail = np.append(np.cumsum(energies[::-1])[::-1], 0.0)[1 : positive + 1]
     with np.errstate(over="ignore", invalid="ignore"):  # ∞ is right where λ_k is next to nothing
         seen = error / problem.population.eigenvalues[:positive]
-        bound = 2 * error * (np.where(top > 0, seen**2 * top, 0) + tail)
+        bound = size * (2 * error) * (np.where(top > 0, seen**2 * top, 0) + tail) * size
     if rank is None:
         return float(bound.min())
     return float(bound[checks.integer("rank", rank, at_least=1, at_most=positive) - 1])

@@ -9,21 +9,66 @@ from numbers import Integral, Real
 
 import numpy as np
 
+_EPS = float(np.finfo(np.float64).eps)
 
-def array(name, value, shape):
+
+def array(name, value, shape, *, infinite=False):
     """``value`` as a finite float64 array of ``shape``; ``None`` in ``shape`` leaves a length free.
 
-    A leading ``...`` in ``shape`` allows any number of leading axes.
+    A leading ``...`` in ``shape`` allows any number of leading axes; ``infinite`` allows +∞.
+    """
+    given = _numbers(name, value, "biuf", "real numbers")
+    result = given.astype(np.float64, copy=False)
+    _check_shape(name, result, shape)
+    if not (np.isfinite(result) | (infinite & (result == math.inf))).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity, of dtype {given.dtype}")
+    return result
+
+
+def integers(name, value, shape, *, booleans=False):
+    """``value`` as an array of integers of ``shape``, as in ``array``; ``booleans`` on request."""
+    result = _numbers(name, value, "biu" if booleans else "iu", "integers")
+    _check_shape(name, result, shape)
+    return result
+
+
+def rounding(value):
+    """The relative rounding error of the numbers in an array as it was given: float32 or so.
+
+    Of what is no array of numbers it is that of float64; ``array`` refuses it.
     """
     try:
-        raw = np.asarray(value)
-        if raw.dtype.kind not in "biufO":
-            raise TypeError(f"{raw.dtype} is not real")
-        result = raw.astype(np.float64, copy=False)
-    except (TypeError, ValueError) as error:
+        kind = np.asarray(value).dtype
+    except (TypeError, ValueError, RuntimeError):
+        return _EPS
+    return max(_EPS, float(np.finfo(kind).eps)) if kind.kind == "f" else _EPS
+
+
+def _numbers(name, value, kinds, what):
+    """``value`` as a plain array with a dtype of one of ``kinds``."""
+    dtype = getattr(value, "dtype", None)
+    if isinstance(value, np.ndarray) and type(value) not in (np.ndarray, np.memmap):
+        raise TypeError(  # its mask or its unit would be lost
+            f"{name} must be a plain array of {what}, got {type(value).__name__} of dtype {dtype}"
+        )
+    try:
+        result = np.asarray(value)
+        dtype = result.dtype
+        if dtype.kind == "O" and "f" in kinds:
+            if any(isinstance(item, str | bytes) for item in result.flat):
+                raise TypeError("text is not a number, even if it reads like one")
+            result = result.astype(np.float64)
+        if result.dtype.kind not in kinds:
+            raise TypeError(f"these are not {what}")
+    except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: a tensor with gradients
         raise TypeError(
-            f"{name} must be an array of real numbers, got {type(value).__name__}"
+            f"{name} must be an array of {what}, got {type(value).__name__} of dtype {dtype}: "
+            f"{error}"
         ) from error
+    return result
+
+
+def _check_shape(name, result, shape):
     free = shape[:1] == (...,)
     wanted = shape[1:] if free else shape
     got = result.shape[max(result.ndim - len(wanted), 0) :] if free else result.shape
@@ -32,9 +77,6 @@ def array(name, value, shape):
     ):
         text = ", ".join("..." if s is ... else "any" if s is None else str(s) for s in shape)
         raise ValueError(f"{name} must have shape ({text}), got {result.shape}")
-    if not np.isfinite(result).all():
-        raise ValueError(f"{name} must be finite, got NaN or infinity")
-    return result
 
 
 def samples(X, y=None, *, dim=None, name="X"):
@@ -51,15 +93,19 @@ def columns(name, value, length):
     return array(name, result, (length,) if result.ndim < 2 else (length, None))
 
 
-def symmetric(name, value, *, at_least=1):
-    """``value`` as a finite float64 matrix of ``at_least`` so many rows, symmetric to 1e-8."""
+def symmetric(name, value, *, at_least=1, rounding=_EPS):
+    """``value`` as a finite float64 matrix of ``at_least`` so many rows, symmetric to 1e-8.
+
+    Or to a hundred rounding errors, if they are larger.
+    """
     result = array(name, value, (None, None))
     n = len(result)
     if result.shape != (n, n) or n < at_least:
         raise ValueError(
             f"{name} must be square with at least {at_least} rows, got shape {result.shape}"
         )
-    if np.abs(result - result.T).max(initial=0) > 1e-8 * np.abs(result).max(initial=0):
+    tolerance = max(1e-8, 100 * rounding)
+    if np.abs(result - result.T).max(initial=0) > tolerance * np.abs(result).max(initial=0):
         raise ValueError(f"{name} must be symmetric")
     return result
 

@@ -9,12 +9,15 @@ import itertools
 import math
 
 import numpy as np
+import scipy.linalg
 from scipy.integrate import LSODA
 from scipy.optimize import elementwise
 
 from lib import checks, linear_regression
-from lib.linear_regression import orthogonal_expansion, row_space, unlearned
+from lib.linear_regression import orthogonal_expansion, unlearned
+from lib.numerics import unit
 from lib.problem import TransferProblem
+from lib.row_space import row_space
 
 _NOTHING = 1e-128  # the share of ‖θ_S‖² that stands for none, so that logarithms stay finite
 
@@ -57,12 +60,15 @@ def finetune(X, y, source, depth):
     ⟨Xθ_S, y⟩ < 0 if X has rank one. Any P_⊥θ_S, however small, leads it past. Cost: one thin SVD of
     X, O(nd min(n, d)), and one scalar root. Source: thm-deep-bias, thm-deep-limit.
     """
+    rounding = checks.rounding(X)
     X, y, source, inverse = _check(X, y, source, depth)
-    _, Vt, target, seen, missed = _split(X, y, source)
+    _, Vt, target, seen, missed = _split(X, y, source, rounding)
+    size = unit(target, source)  # squares must not over- or underflow
+    target, seen, missed = target / size, seen / size, missed / size
     squares = seen @ seen, missed @ missed, target @ target
     _check_seen(*squares[:2], inverse, X)
     scale = np.exp(log_scale(*squares, (target - seen) @ (target + seen), inverse))
-    return target @ Vt + scale * missed
+    return (target @ Vt + scale * missed) * size
 
 
 def learning_curve(problem, X, depth):
@@ -103,27 +109,32 @@ def learning_curve(problem, X, depth):
 
     # ‖P_∥θ_S‖², ‖P_∥θ_T‖² and their difference grow with the rows, ‖P_⊥θ_S‖² is a tail sum.
     basis, row = orthogonal_expansion(X)
-    source, target, gap = np.stack([problem.source, problem.target, problem.gap]) @ basis
+    teachers = np.stack([problem.source, problem.target, problem.gap])
+    size = unit(teachers)  # squares must not over- or underflow
+    teachers /= size
+    source, target, gap = teachers @ basis
     growing = np.stack([source**2, target**2, gap * (target + source)])
     seen, learned, change = np.cumsum(np.pad(growing, ((0, 0), (1, 0))), axis=1)
-    missed = unlearned(problem.source, basis)
+    missed = unlearned(teachers[0], basis)
     unseen = np.cumsum(np.append(missed[-1] @ missed[-1], source[::-1] ** 2))[::-1]
     _check_seen(seen[1:], unseen[1:], inverse, X)
     logarithm = log_scale(seen, unseen, learned, change, inverse)
 
     # P_⊥(θ_T − cθ_S) = P_⊥θ_T − cP_⊥θ_S = P_⊥u − (c − 1)P_⊥θ_S: the one that cancels less.
-    if np.linalg.norm(problem.target) < np.linalg.norm(problem.gap):
-        blind, scale = unlearned(problem.target, basis), np.exp(logarithm)
+    if np.linalg.norm(teachers[1]) < np.linalg.norm(teachers[2]):
+        blind, scale = unlearned(teachers[1], basis), np.exp(logarithm)
     else:
-        blind, scale = unlearned(problem.gap, basis), np.expm1(logarithm)
+        blind, scale = unlearned(teachers[2], basis), np.expm1(logarithm)
     # The first vector has a part along the second, as Σ measures it, and a rest.
-    weights = np.sqrt(problem.population.eigenvalues)
+    level = unit(problem.population.eigenvalues)
+    weights = np.sqrt(problem.population.eigenvalues / level)
     missed = problem.population.coordinates(missed) * weights
     blind = problem.population.coordinates(blind) * weights
     curvature, along = np.vecdot(missed, missed), np.vecdot(missed, blind)
     best = np.divide(along, curvature, out=np.zeros_like(along), where=curvature > 0)
     blind -= best[:, None] * missed
-    return (np.vecdot(blind, blind) + curvature * (best - scale) ** 2)[..., row]
+    risk = np.vecdot(blind, blind) + curvature * (best - scale) ** 2
+    return (risk * size * level * size)[..., row]
 
 
 def gradient_flow(X, y, source, depth, times):
@@ -161,6 +172,7 @@ def gradient_flow(X, y, source, depth, times):
     by many powers of ten. Cost: one thin SVD of X, some thousand evaluations in O(rank) and, where
     the flow is stiff, factorisations in O(rank³). Source: thm-deep-bias; Arora et al. 2018.
     """
+    rounding = checks.rounding(X)
     X, y, source, inverse = _check(X, y, source, depth)
     if inverse == 0:
         raise ValueError("depth must be finite: there is no gradient flow at infinite depth")
@@ -170,10 +182,11 @@ def gradient_flow(X, y, source, depth, times):
     if depth == 1:
         return linear_regression.gradient_flow(X, y, source, times)
 
-    s, Vt, target, seen, missed = _split(X, y, source)
-    norm, height = np.linalg.norm(source), np.linalg.norm(missed)
+    s, Vt, target, seen, missed = _split(X, y, source, rounding)
+    norm, height = scipy.linalg.norm(source), scipy.linalg.norm(missed)  # these never overflow
     frame = np.vstack([Vt, missed / (height or 1)])
-    curvature = np.append(s**2 / len(X), 0)
+    level = unit(s)
+    curvature = np.append((s / level) ** 2 / len(X), 0)
     target = np.append(target, 0) / norm
 
     def velocity(_, state):
@@ -186,7 +199,7 @@ def gradient_flow(X, y, source, depth, times):
         return np.linalg.norm(state[1:-1] - target[:-1] / np.exp(depth * state[0])) < 1e-13
 
     # In units of ‖θ_S‖, and of the time in which a flow that starts at norm 1 does the same.
-    moments = np.append(0, times) * norm ** (2 - 2 * inverse)
+    moments = np.append(0, times) * level * norm ** (2 - 2 * inverse) * level
     moments, which = np.unique(moments, return_inverse=True)
     states = [np.concatenate([[0], seen / norm, [height / norm]])]
     solver = LSODA(velocity, 0, states[0], moments[-1], rtol=1e-12, atol=1e-14)
@@ -239,7 +252,7 @@ def balanced_layers(theta, depth, width, rng):
     width = checks.integer("width", width, at_least=1)
     inner = checks.generator("rng", rng).standard_normal((depth - 1, width))
     inner /= np.linalg.norm(inner, axis=1, keepdims=True)
-    norm = np.linalg.norm(theta)
+    norm = scipy.linalg.norm(theta)  # which never overflows
     units = [theta / (norm or 1), *inner, np.ones(1)]
     return [norm ** (1 / depth) * np.outer(u, v) for u, v in itertools.pairwise(units)]
 
@@ -305,11 +318,13 @@ def finetune_frozen_first(X, y, source, *, trained=1):
     """
     X, y, source, _ = _check(X, y, source, 2)
     trained = checks.integer("trained", trained, at_least=1)
-    outputs = X @ source
-    if np.linalg.norm(outputs) <= _rounding(X) * np.linalg.norm(X) * np.linalg.norm(source):
+    scale, size, height = unit(X), unit(source), unit(y)  # squares must not over- or underflow
+    X, direction, y = X / scale, source / size, y / height
+    outputs = X @ direction
+    if np.linalg.norm(outputs) <= _rounding(X) * np.linalg.norm(X) * np.linalg.norm(direction):
         return source.copy()
-    c = (outputs @ y) / (outputs @ outputs)
-    return (c if trained == 1 else max(c, 0.0)) * source
+    c = (outputs @ y) / (outputs @ outputs) / scale * height
+    return (c if trained == 1 else max(c, 0.0)) * direction
 
 
 def finetune_frozen_last(X, y, source, depth, trained):
@@ -435,9 +450,9 @@ def _rounding(X):
     return np.finfo(float).eps * max(X.shape)
 
 
-def _split(X, y, source):
+def _split(X, y, source, rounding):
     """The singular values and Vᵀ of X, P_∥θ_T and P_∥θ_S in those coordinates, and P_⊥θ_S."""
-    U, s, Vt = row_space(X)
+    U, s, Vt = row_space(X, rounding)
     seen = Vt @ source
     missed = source - seen @ Vt
     missed -= (Vt @ missed) @ Vt  # a second pass removes what rounding left in the row space

@@ -7,6 +7,7 @@ import scipy.linalg
 
 from lib import checks
 from lib.problem import TransferProblem
+from lib.row_space import row_space
 
 
 def finetune(X, y, source, ridge=0.0):
@@ -39,9 +40,10 @@ def finetune(X, y, source, ridge=0.0):
     -----
     Cost: one thin SVD of X, O(nd min(n, d)). Source: thm-linear-bias; thm-exact-risk for ridge.
     """
+    rounding = checks.rounding(X)
     X, y, source = _check(X, y, source)
     ridge = checks.real("ridge", ridge, at_least=0)
-    U, s, Vt = row_space(X)
+    U, s, Vt = row_space(X, rounding)
     return source + ((U.T @ (y - X @ source)) / (s + ridge / s)) @ Vt
 
 
@@ -68,12 +70,14 @@ def gradient_flow(X, y, source, times):
     -----
     Cost: one thin SVD of X and O(td min(n, d)). Source: thm-linear-bias.
     """
+    rounding = checks.rounding(X)
     X, y, source = _check(X, y, source)
     times = checks.array("times", times, (None,))
     if (times < 0).any():
         raise ValueError(f"times must be non-negative, got {times.min():g}")
-    U, s, Vt = row_space(X)
-    learned = -np.expm1(-np.outer(times, s**2 / len(X)))  # 1 − e^{−tλ̂}, the share learned by t
+    U, s, Vt = row_space(X, rounding)
+    with np.errstate(over="ignore", under="ignore"):  # e^{−∞} = 0 and e^0 = 1 are right there
+        learned = -np.expm1(-np.outer(times, s) * s / len(X))  # 1 − e^{−tλ̂}, learned by time t
     return source + (learned / s * (U.T @ (y - X @ source))) @ Vt
 
 
@@ -140,16 +144,6 @@ def samples_needed(curve, risk):
     if above.size == 0:
         return 0
     return math.inf if above[-1] == curve.size - 1 else int(above[-1]) + 1
-
-
-def row_space(X):
-    """Thin SVD X = U diag(s) Vᵀ cut at the numerical rank: the rows of Vᵀ span the row space.
-
-    Returns U (n, r), s (r,), Vᵀ (r, d), with the usual cut-off ε·max(n, d)·s₁. P_∥ = V Vᵀ.
-    """
-    U, s, Vt = scipy.linalg.svd(X, full_matrices=False, check_finite=False)
-    rank = np.count_nonzero(s > np.finfo(float).eps * max(X.shape) * s[0])
-    return U[:, :rank], s[:rank], Vt[:rank]
 
 
 def orthogonal_expansion(X):

@@ -6,6 +6,7 @@ import numpy as np
 import scipy.linalg
 
 from lib import checks
+from lib.row_space import row_space
 
 LAWS = ("gaussian", "rademacher", "student", "sphere")
 SPECTRA = ("isotropic", "power law", "spiked")
@@ -80,13 +81,22 @@ class Population:
     def from_samples(cls, X):
         """The population whose second moment is that of the rows of ``X`` (n, d): Σ = XᵀX/n.
 
-        Nothing is centred: Σ is a second moment, not a covariance. Eigenvalues that are rounding
-        errors, below dε of the largest, are zero. Cost O(nd² + d³).
+        Nothing is centred: Σ is a second moment, not a covariance. It is zero where the rows do not
+        reach, up to rounding; small columns count beside large ones. Raises ValueError if Σ over-
+        or underflows. Cost O(nd² + d³).
         """
+        rounding = checks.rounding(X)
         X = checks.samples(X)
-        values, vectors = np.linalg.eigh(X.T @ X / len(X))
-        values[values < values.size * np.finfo(float).eps * values[-1]] = 0
-        return cls(values[::-1], vectors[:, ::-1])
+        n, d = X.shape
+        # The triangle has the singular values of X, and is smaller.
+        short = scipy.linalg.qr(X, mode="r", check_finite=False)[0][:d] if n > d else X
+        _, s, Vt = row_space(short, rounding * n / len(short))
+        with np.errstate(over="ignore", under="ignore"):
+            values = np.pad((s / np.sqrt(n)) ** 2, (0, d - s.size))
+        if not np.isfinite(values).all() or np.count_nonzero(values) < s.size:
+            raise ValueError("X must have squares that neither over- nor underflow")
+        null = scipy.linalg.qr(Vt.T, check_finite=False)[0][:, s.size :]
+        return cls(values, np.hstack([Vt.T, null]))
 
     @property
     def dim(self):
@@ -106,7 +116,8 @@ class Population:
 
     def squared_norm(self, theta):
         """‖Σ^{1/2}θ‖² for each vector of ``theta`` (..., d), of shape (...)."""
-        return self.coordinates(theta) ** 2 @ self.eigenvalues
+        weighted = self.coordinates(theta) * np.sqrt(self.eigenvalues)
+        return np.vecdot(weighted, weighted)
 
     def sample(self, n, rng, law="gaussian"):
         """Draw n inputs x = V Λ^{1/2} z, z with entries of mean 0 and variance 1.
@@ -283,12 +294,13 @@ def kernel_problem(K, values):
     Cost: eigenvectors of K, O(N³), once for all columns. Source: thm-ntk with thm-exact-risk;
     Canatar, Bordelon and Pehlevan 2021; Simon et al. 2023.
     """
-    K = checks.symmetric("K", K)
+    rounding = checks.rounding(K)
+    K = checks.symmetric("K", K, rounding=rounding)
     N = len(K)
     values = checks.columns("values", values, N)
     variances, modes = scipy.linalg.eigh(K / N, overwrite_a=True, check_finite=False)
     variances, modes = variances[::-1], modes[:, ::-1]
-    floor = N * np.finfo(float).eps * variances[0]
+    floor = N * rounding * variances[0]
     if floor <= 0 or variances[-1] < -1e3 * floor:
         raise ValueError("K must be positive semi-definite and not zero")
     population = Population(np.maximum(variances, floor))

@@ -11,8 +11,10 @@ import scipy.linalg
 
 from lib import checks
 from lib.deep_linear import log_scale
+from lib.numerics import ten_digits, unit
+from lib.row_space import left_vectors, row_space
 
-_REDUNDANT = 1e-14  # the share of a sample that others determine, from which on it counts as such
+_NEARLY = 1e-2  # the share of a sample outside the others' span below which it is computed anew
 
 
 def leave_one_out(K, residual, ridge=0.0):
@@ -46,17 +48,25 @@ def leave_one_out(K, residual, ridge=0.0):
     -----
     Cost: eigenvectors of K, O(n³), and O(n²k). Source: prop-loo.
     """
-    K = checks.symmetric("K", K, at_least=2)
+    rounding = checks.rounding(K)
+    K = checks.symmetric("K", K, at_least=2, rounding=rounding)
     n = len(K)
     residual = checks.columns("residual", residual, n)
-    inverse, null = _inverse(K, checks.real("ridge", ridge, at_least=0))
-    columns = residual.reshape(n, -1)
-    with np.errstate(invalid="ignore"):  # 0/0 for zero rows, which others determine
-        errors = (inverse @ columns) / np.diag(inverse)[:, None]
-    # A sample that others determine: there the null space outweighs all as δ → 0.
-    redundant = np.einsum("ij,ij->i", null, null)
-    rows = redundant > _REDUNDANT
-    errors[rows] = (null[rows] @ (null.T @ columns)) / redundant[rows, None]
+    ridge = checks.real("ridge", ridge, at_least=0)
+    # Of the drivers, the one whose null space is accurate to rounding.
+    values, vectors = scipy.linalg.eigh(K, driver="evd", check_finite=False)
+    rounding *= 4 * n * max(values[-1], 0)
+    if values[0] < -250 * rounding:
+        raise ValueError(f"K must be positive semi-definite, got the eigenvalue {values[0]:g}")
+    null, kept = np.split(vectors, [np.searchsorted(values, rounding, side="right")], axis=1)
+    errors = _errors(
+        kept,
+        values[null.shape[1] :],
+        ridge,
+        residual.reshape(n, -1),
+        outside=lambda rows: null[rows] @ null.T,
+        nothing=1e-14,  # K has the square of the condition of X: what is seen and not, mixes
+    )
     return errors.reshape(residual.shape)
 
 
@@ -96,6 +106,7 @@ def rank_sources(X, y, sources, ridge=0.0, *, kernel=None, depth=1):
     Cost: O(n²d + n³ + nds) for all sources together. At depth above 1, each left-out sample has its
     own c_L, from one scalar root. Source: prop-loo.
     """
+    rounding = checks.rounding(X)
     X, y = checks.samples(X, y)
     if len(X) < 2:
         raise ValueError(f"X must have at least two rows, got {len(X)}")
@@ -107,51 +118,98 @@ def rank_sources(X, y, sources, ridge=0.0, *, kernel=None, depth=1):
         raise TypeError(f"kernel must be callable, got {type(kernel).__name__}")
     if not (isinstance(depth, float) and depth == math.inf):
         depth = checks.integer("depth", depth, at_least=1)
+    answers = X @ sources.T
     if depth == 1:
-        K = X @ X.T if kernel is None else checks.array("kernel(X)", kernel(X), 2 * (len(X),))
-        errors = leave_one_out(K, y[:, None] - X @ sources.T, ridge)
+        residual = y[:, None] - answers
+        if kernel is None:
+            errors = _from_inputs(X, residual, ridge, rounding)
+        else:
+            K = checks.array("kernel(X)", kernel(X), 2 * (len(X),))
+            errors = leave_one_out(K, residual, ridge)
     else:
         if kernel is not None or ridge > 0:
             raise ValueError("depth must be 1 with a kernel or a ridge")
-        errors = _deep_leave_one_out(X, y, sources, depth)
+        errors = _deep_leave_one_out(X, y, sources, depth, rounding)
     scores = np.mean(errors**2, axis=0)
-    return np.argsort(scores, kind="stable"), scores
+    size = np.abs(y).max() + np.abs(answers).max()  # of what cancels in an error
+    return np.argsort(ten_digits(np.sqrt(scores), size), kind="stable"), scores
 
 
-def _deep_leave_one_out(X, y, sources, depth):
+def _from_inputs(X, residual, ridge, rounding):
+    """As ``leave_one_out`` for K = XXᵀ, which is never formed if that costs digits."""
+    U, s = left_vectors(X, rounding)
+    scale = unit(s)  # squares must not over- or underflow
+
+    def outside(rows):
+        """What is left of unit vectors after projecting twice."""
+        left = np.zeros((rows.size, len(X)))
+        left[np.arange(rows.size), rows] = 1
+        for _ in range(2):
+            left -= (left @ U) @ U.T
+        return left
+
+    nothing = (16 * len(X) * rounding) ** 2
+    return _errors(U, (s / scale) ** 2, ridge / scale / scale, residual, outside, nothing)
+
+
+def _errors(U, values, ridge, residual, outside, nothing):
+    """(K + δI)⁻¹residual/diag (K + δI)⁻¹, in the limit if δ = 0, from the eigenvectors of K.
+
+    ``U`` (n, r) are those with positive ``values`` (r,); ``outside`` takes positions of samples to
+    the parts of these unit vectors that lie outside their span, (·, n). A squared length of at most
+    ``nothing`` is rounding error: as δ → 0, the others do not determine such a sample.
+    """
+    if values.size == 0:
+        return residual.copy()
+    coordinates = U.T @ residual
+    weakest = values.min() + ridge
+    weights = weakest / (values + ridge)  # in (K + δI)⁻¹; in the null space it is weakest/δ
+    if values.size == len(U):
+        return (U @ (weights[:, None] * coordinates)) / (U**2 @ weights)[:, None]
+
+    learned = values / (values + ridge)
+    free = 1 - np.vecdot(U, U)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        errors = residual - U @ (learned[:, None] * coordinates)
+        errors /= (1 - U**2 @ learned)[:, None]
+    few = np.flatnonzero(free < _NEARLY)  # here these differences cancel
+    if few.size:
+        left, U = outside(few), U[few]
+        free, missed = np.vecdot(left, left)[:, None], left @ residual
+        seen, share = U @ (weights[:, None] * coordinates), (U**2 @ weights)[:, None]
+        ratio, alone = ridge / weakest, free <= nothing
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shared = (missed + ratio * seen) / (free + ratio * share)
+            errors[few] = np.where(alone, seen / share, shared)
+    return errors
+
+
+def _deep_leave_one_out(X, y, sources, depth, rounding):
     """As ``leave_one_out`` for deep linear networks, (n, s).
 
     Without sample i the error of the end point P_∥θ_T + cP_⊥θ_S at xᵢ is e(y) − c e(Xθ_S), where
-    e are leave-one-out errors of the linear model started at zero, and c depends on squared norms
-    vᵀK⁻¹v that lose (K⁻¹v)ᵢ²/(K⁻¹)ᵢᵢ with the sample.
+    e are leave-one-out errors of the linear model started at zero. With X = U diag(s) Vᵀ and
+    g = Us⁻¹, of a vector with coordinates z in V it is gᵢᵀz/‖gᵢ‖², and the sample takes
+    (gᵢᵀz)²/‖gᵢ‖² from the square of what is seen.
     """
     if not sources.any(axis=1).all():
         raise ValueError("sources must not be zero for depth above 1")
-    inverse, null = _inverse(X @ X.T, 0.0)
-    if null.size:
+    scale, size = unit(X), unit(sources)  # squares must not over- or underflow
+    X, sources, y = X / scale, sources / size, y / scale / size
+    U, s, Vt = row_space(X, rounding)
+    if s.size < len(X):
         raise ValueError("X must have independent rows for depth above 1")
-    diagonal = np.diag(inverse)[:, None]
-    answers = np.column_stack([y, X @ sources.T])
-    solved = inverse @ answers
-    errors = solved / diagonal
-    norms = np.maximum(np.einsum("ij,ij->j", answers, solved) - solved * errors, 0)
+    seen = Vt @ sources.T
+    missed = sources.T - Vt.T @ seen
+    missed -= Vt.T @ (Vt @ missed)
+    z, g = np.column_stack([(U.T @ y) / s, seen]), U / s
+    height = np.vecdot(g, g)[:, None]
+    errors = (g @ z) / height
+    lost = errors**2 * height
+    norms = np.maximum(np.vecdot(z, z, axis=0) - lost, 0)
+    unseen = np.vecdot(missed, missed, axis=0) + lost[:, 1:]
     learned, seen = norms[:, :1], norms[:, 1:]
-    squares = np.einsum("ij,ij->i", sources, sources)
-    if depth == math.inf and (seen <= _REDUNDANT * squares).any():
+    if depth == math.inf and (seen <= 1e-14 * (seen + unseen)).any():
         raise ValueError("sources must not be orthogonal to n − 1 rows of X at infinite depth")
-    unseen = np.maximum(squares - seen, 0)
-    scale = np.exp(log_scale(seen, unseen, learned, learned - seen, 1 / depth))
-    return errors[:, :1] - scale * errors[:, 1:]
-
-
-def _inverse(K, ridge):
-    """(K + δI)⁻¹, or for δ = 0 the pseudo-inverse, and the null space as columns."""
-    # Of the drivers, the one whose null space is accurate to rounding.
-    values, vectors = scipy.linalg.eigh(K, driver="evd", check_finite=False)
-    rounding = 4 * len(K) * np.finfo(float).eps * max(values[-1], 0)
-    if values[0] < -250 * rounding:
-        raise ValueError(f"K must be positive semi-definite, got the eigenvalue {values[0]:g}")
-    kept = values > rounding
-    if ridge > 0:
-        return (vectors / (np.where(kept, values, 0) + ridge)) @ vectors.T, vectors[:, :0]
-    return (vectors[:, kept] / values[kept]) @ vectors[:, kept].T, vectors[:, ~kept]
+    c = np.exp(log_scale(seen, unseen, learned, learned - seen, 1 / depth))
+    return (errors[:, :1] - c * errors[:, 1:]) * scale * size

@@ -4,8 +4,10 @@ Those that take a ``rank`` also take an array of ranks, and then return an array
 """
 
 import numpy as np
+import scipy.linalg
 
 from lib import checks
+from lib.numerics import unit
 from lib.problem import TransferProblem
 
 
@@ -69,9 +71,12 @@ def spectral_profile(problem, rank):
     With ``rank = numpy.arange(d + 1)`` it is the whole profile, from 0 to 1. Raises ValueError if
     the gap is zero. Source: thm-linear-bound.
     """
-    top, tail = top_energy(problem, rank), tail_energy(problem, rank)
-    if np.any(top + tail == 0):
+    checks.instance("problem", problem, TransferProblem)
+    gap = problem.gap / unit(problem.gap)  # squares must not over- or underflow
+    if not gap.any():
         raise ValueError("problem must have source and target that differ: the gap is zero")
+    problem = TransferProblem(problem.population, np.zeros_like(gap), gap)
+    top, tail = top_energy(problem, rank), tail_energy(problem, rank)
     return top / (top + tail)  # exactly 0 or 1 where one of them is zero
 
 
@@ -95,7 +100,7 @@ def side_by_side(problem, ranks=()):
 
 
 def _cosine(a, b, what):
-    lengths = np.linalg.norm(a), np.linalg.norm(b)
+    lengths = scipy.linalg.norm(a), scipy.linalg.norm(b)  # which never overflow
     if 0 in lengths:
         raise ValueError(f"problem must have no teacher that is {what}: the cosine is undefined")
     return float(np.clip((a / lengths[0]) @ (b / lengths[1]), -1, 1))
@@ -103,9 +108,7 @@ def _cosine(a, b, what):
 
 def _energies(problem, rank):
     checks.instance("problem", problem, TransferProblem)
-    rank = np.asarray(rank)
-    if rank.dtype.kind not in "iu":
-        raise TypeError(f"rank must be an integer or an array of integers, got {rank.dtype}")
+    rank = checks.integers("rank", rank, (...,))
     if rank.size and not 0 <= rank.min() <= rank.max() <= problem.population.dim:
         raise ValueError(
             f"rank must be between 0 and {problem.population.dim}, got {rank.min()} to {rank.max()}"

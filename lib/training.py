@@ -181,6 +181,8 @@ def train(
                 loss = (network(X) - y).square().mean() / 2
                 gradients = torch.autograd.grad(loss, parameters)
             now = loss.item(), sum(g.square().sum() for g in gradients).item()
+            if not np.isfinite(now).all() and steps == 0:
+                raise ValueError("y must be so near the outputs that the loss does not overflow")
             if not np.isfinite(now).all():
                 raise FloatingPointError(
                     f"the loss overflowed at step {steps}: learning_rate must be smaller "

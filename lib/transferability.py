@@ -10,7 +10,7 @@ import scipy.linalg
 from scipy.optimize import elementwise
 
 from lib import checks
-from lib.linear_regression import row_space
+from lib.row_space import left_vectors
 
 _EPS = np.finfo(float).eps
 _FAR = 1e8  # beyond s₁²·_FAR and s_r²/_FAR the evidence is at its limits, up to 1/_FAR²
@@ -52,6 +52,7 @@ def logme(features, y):
     the evidence is sure to fall. Cost: one thin SVD of F, and O(r) per point for each target: 80
     points or more, for s₁/s_r and ‖y‖/‖residual‖ are in the range of t. Source: You et al. 2021.
     """
+    rounding = checks.rounding(features)
     features = _features(features)
     n = len(features)
     y = checks.columns("y", y, n).reshape(n, -1)
@@ -63,12 +64,13 @@ def logme(features, y):
     y = y / largest  # lengths must not over- or underflow
     length = np.linalg.norm(y, axis=0)
     y /= length
-    U, s, _ = row_space(features)
+    U, s = left_vectors(features, rounding)
     inside = U.T @ y
-    residual = np.linalg.norm(y - U @ inside, axis=0)
+    residual = y - U @ inside
+    residual = np.linalg.norm(residual - U @ (U.T @ residual), axis=0)
     if s.size == n:
         residual[:] = 0.0
-    elif (residual <= _ROUNDING).any():
+    elif (residual <= max(_ROUNDING, n * rounding)).any():
         return math.inf
     pairs = zip(inside.T**2, residual**2, strict=True)
     costs = [_least_cost((s / s[:1]) ** 2, energy, rest, n) for energy, rest in pairs]
@@ -105,17 +107,15 @@ def h_score(features, labels):
     features in general separate any labels, and the score is K − 1. Cost: one thin SVD of F.
     Source: Bao et al. 2019.
     """
+    rounding = checks.rounding(features)
     features = _features(features)
-    labels = np.asarray(labels)
-    if labels.dtype.kind not in "biu":
-        raise TypeError(f"labels must be an array of integers, got {labels.dtype}")
-    if labels.shape != features.shape[:1]:
-        raise ValueError(f"labels must have shape ({len(features)}), got {labels.shape}")
+    labels = checks.integers("labels", labels, (len(features),), booleans=True)
     largest = np.abs(features).max(axis=0)
     features = features / np.where(largest > 0, largest, 1.0)
     centred = features - features.mean(axis=0)
     U, s, _ = scipy.linalg.svd(centred, full_matrices=False, check_finite=False)
-    U = U[:, s > _ROUNDING * np.linalg.norm(features)]
+    nothing = max(_ROUNDING, max(features.shape) * rounding) * np.linalg.norm(features)
+    U = U[:, s > nothing]
     _, index, counts = np.unique(labels, return_inverse=True, return_counts=True)
     sums = np.zeros((counts.size, U.shape[1]))
     np.add.at(sums, index, U)

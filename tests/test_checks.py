@@ -33,6 +33,69 @@ def test_whatever_holds_real_numbers_is_an_array(value):
         np.testing.assert_array_equal(result, [[1, 2], [3, 4]])
 
 
+def test_precision_is_that_of_what_was_given():
+    single, double = np.finfo("float32").eps, np.finfo(float).eps
+    for value in np.ones(2, "float32"), pd.DataFrame({"a": [1.0]}, dtype="float32"), torch.ones(2):
+        assert checks.rounding(value) == single
+    for value in (
+        np.ones(2),
+        [1.0, 2],
+        3,
+        np.ones(2, int),
+        np.ones(2, "longdouble"),
+        ["a"],
+        [[1], 2],
+    ):
+        assert checks.rounding(value) == double
+    assert checks.rounding(np.ones(2, "float16")) == np.finfo("float16").eps
+
+
+def test_what_an_array_cannot_hold_is_not_lost_in_silence():
+    """A mask, a unit, gradients: a TypeError that says what came; a file in memory is as good."""
+    quantity = type("Quantity", (np.ndarray,), {})
+    tensor = torch.ones(2, dtype=torch.float32, requires_grad=True)
+    for value, kind in (
+        (np.ma.masked_equal([1.0, -9999], -9999), "MaskedArray of dtype float64"),
+        (np.ones(2).view(quantity), "Quantity of dtype float64"),
+        (np.matrix([1.0, 2]), "matrix of dtype float64"),
+        (tensor, "Tensor of dtype torch.float32"),
+        (np.array([1, "2"], dtype=object), "ndarray of dtype object"),
+        (pd.Series([1, pd.NA], dtype="Int64"), "Series of dtype"),
+        (pd.Series(["1", "2"]), "Series of dtype"),
+    ):
+        for check in checks.array, checks.integers:
+            with pytest.raises(TypeError, match=f"^y must be a.* array of .*got {kind}"):
+                check("y", value, (2,))
+    with pytest.raises(
+        ValueError, match="^y must be finite, got NaN or infinity, of dtype float32"
+    ):
+        checks.array("y", np.array([1, np.nan], "float32"), (2,))
+
+
+def test_files_in_memory_are_arrays(tmp_path):
+    value = np.memmap(tmp_path / "X", dtype=float, mode="w+", shape=(2, 3))
+    assert checks.array("X", value, (2, 3)).tolist() == np.zeros((2, 3)).tolist()
+
+
+def test_integers_are_integers():
+    for value in [1, 2], np.array([1, 2], np.uint8), pd.Series([1, 2]), torch.tensor([1, 2]):
+        result = checks.integers("k", value, (2,))
+        assert result.dtype.kind in "iu" and result.tolist() == [1, 2]
+    assert checks.integers("k", [True, False], (None,), booleans=True).tolist() == [True, False]
+    for value in [1.0, 2.0], [True, False], ["1"], [1j], [None], [1, "2"]:
+        with pytest.raises(TypeError, match="^k must be an array of integers, got list of dtype"):
+            checks.integers("k", value, (None,))
+    with pytest.raises(ValueError, match=r"^k must have shape \(3\), got \(2,\)"):
+        checks.integers("k", [1, 2], (3,))
+
+
+def test_infinity_only_where_it_is_meant():
+    assert checks.array("ridge", [0, np.inf], (...,), infinite=True).tolist() == [0, np.inf]
+    for value in [np.nan], [-np.inf]:
+        with pytest.raises(ValueError, match="^ridge must be finite"):
+            checks.array("ridge", value, (...,), infinite=True)
+
+
 def test_float64_is_not_copied():
     X = np.ones((2, 3))
     assert checks.samples(X) is X

@@ -27,6 +27,8 @@ def test_imports_run_one_way():
         parts = {n.module[4:] for n in found if (n.module or "").startswith("lib.")}
         imports[name] = whole | parts
     TopologicalSorter(imports).prepare()  # raises on a cycle
-    assert imports["checks"] == imports["progress"] == set()
-    assert imports["problem"] == {"checks"}
-    assert imports["linear_regression"] == {"checks", "problem"}
+    foundations = "checks", "progress", "numerics", "fingerprint"
+    assert {name: imports[name] for name in foundations} == dict.fromkeys(foundations, set())
+    assert imports["row_space"] == {"numerics"}
+    assert imports["problem"] == {"checks", "row_space"}
+    assert imports["linear_regression"] == {"checks", "problem", "row_space"}

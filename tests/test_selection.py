@@ -4,9 +4,11 @@ K = XXᵀ has the square of the condition of X, and an error is a ratio of two e
 two stable ways differ by ε · cond(X)² · ‖residual‖ times a modest constant, for which 1e4 is taken.
 """
 
+import itertools
 import math
 
 import hypothesis.strategies as st
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -85,6 +87,15 @@ def slack(X, residual):
 def refitted(finetune, X, y, *options):
     """Return what each of n fits, that go without one sample, misses there."""
     return np.array([y[i] - X[i] @ finetune(*without(i, X, y), *options) for i in range(len(X))])
+
+
+def assert_ordered(order, scores, size=0.0):
+    """Best first; what differs by rounding errors alone, of ``size``, keeps the given order."""
+    assert sorted(order) == list(range(len(scores)))
+    roots = np.sqrt(scores)
+    for a, b in itertools.pairwise(order):
+        tie = 1e-12 * (roots[a] + size)
+        assert a < b if abs(roots[a] - roots[b]) <= tie else roots[a] <= roots[b] + 1e3 * tie
 
 
 # One factorisation is worth n
@@ -172,6 +183,77 @@ def test_short_twins_count():
     assert abs(errors[0]) < 1e-9 < abs(errors[1])
 
 
+@pytest.mark.parametrize("n", [4, 7, 8, 20])
+@pytest.mark.parametrize("ridge", [0, 1e-3, 1.0])
+def test_columns_of_any_scale_are_refitted(n, ridge):
+    """Twelve orders of magnitude, against fifty digits: XXᵀ would keep none of the small columns.
+
+    A row weighs its cofactors by up to the condition of the columns at one scale, some 100, and of
+    what is left out of n ≈ d rows once more; that times the rounding of sixteen digits.
+    """
+    rng = np.random.default_rng(n)
+    X = rng.standard_normal((n, 7)) * 10 ** np.linspace(-6, 6, 7)[rng.permutation(7)]
+    sources = rng.standard_normal((3, 7)) / np.abs(X).max(axis=0)
+    y = rng.standard_normal(n)
+    scores = rank_sources(X, y, sources, ridge)[1]
+    with mpmath.workdps(80):
+        for source, score in zip(sources, scores, strict=True):
+            squares = []
+            for i in range(n):
+                A, r = mpmath.matrix(np.delete(X, i, 0).tolist()), np.delete(y, i)
+                start = mpmath.matrix(source.tolist())
+                r = mpmath.matrix(r.tolist()) - A * start
+                delta = mpmath.mpf(ridge) or mpmath.mpf(10) ** -50
+                way = A.T * mpmath.lu_solve(A * A.T + delta * mpmath.eye(n - 1), r)
+                squares.append((y[i] - (mpmath.matrix(X[i].tolist()).T * (start + way))[0]) ** 2)
+            assert score == pytest.approx(float(sum(squares) / n), rel=1e-8)
+
+
+def test_a_small_column_counts():
+    """The second source is the teacher; the first fits it as well, by the small column alone."""
+    X = np.array([[1e8, 1], [2e8, 1], [3e8, 2], [4e8, 1]])
+    order, scores = rank_sources(X, X[:, 1], [[0, 0], [0, 1]])
+    np.testing.assert_allclose(scores, 0, atol=1e-30)
+    assert order.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("ridge", [1e-8, 1e-10, 1e-12, 1e-100, 5e-324])
+def test_a_row_that_no_other_determines_under_a_tiny_ridge(ridge):
+    """The fourth alone says anything of the second weight: leverage 1. By hand: −2/7."""
+    X, y = 100 * np.array([[1.0, 0], [2, 0], [3, 0], [1, 1]]), np.array([1.0, 0, 1, 0])
+    expected = [10 / 13, -0.8, 0.4, -2 / 7]
+    np.testing.assert_allclose(
+        refitted(linear_regression.finetune, X, y, np.zeros(2)), expected, rtol=1e-12
+    )
+    np.testing.assert_allclose(leave_one_out(X @ X.T, y, ridge), expected, rtol=1e-9)
+    _, (score,) = rank_sources(X, y, np.zeros((1, 2)), ridge)
+    assert score == pytest.approx(np.mean(np.square(expected)), rel=1e-9)
+
+
+def test_an_outlier_is_predicted_from_the_others():
+    """Its leverage is 1 − 3·10⁻¹⁶, and it is the others that determine what is expected of it."""
+    x, y = np.array([1, 1, 1, 1e8]), np.array([1.0, 2, 3, 4])
+    expected = [
+        y[i] - x[i] * (np.delete(x * y, i).sum() / np.delete(x * x, i).sum()) for i in range(4)
+    ]
+    _, (score,) = rank_sources(x[:, None], y, [[0.0]])
+    assert score == pytest.approx(np.mean(np.square(expected)), rel=1e-12)
+
+
+def test_single_precision_has_the_rank_it_was_given():
+    """Rows that depend on each other, and kernels that are not quite positive, up to rounding."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((12, 4)) @ rng.standard_normal((4, 9))
+    y, sources = rng.standard_normal(12), rng.standard_normal((2, 9))
+    expected = rank_sources(X, y, sources)[1]
+    np.testing.assert_allclose(
+        rank_sources(X.astype("float32"), y, sources)[1], expected, rtol=1e-4
+    )
+    errors = leave_one_out(X @ X.T, y)
+    single = X.astype("float32")
+    np.testing.assert_allclose(leave_one_out(single @ single.T, y), errors, rtol=0, atol=1e-3)
+
+
 @pytest.mark.parametrize("n", [2, 6, 20])
 def test_wide_relu_networks_are_refitted_too(n):
     rng = np.random.default_rng(n)
@@ -195,7 +277,7 @@ def test_scores_are_mean_squares_of_refits(case, ridge):
     expected = np.sqrt(np.mean(np.square(errors), axis=1))
     atol = slack(X, y[:, None] - X @ sources.T)
     np.testing.assert_allclose(np.sqrt(scores), expected, rtol=0, atol=atol)
-    assert order.tolist() == sorted(range(len(sources)), key=scores.__getitem__)
+    assert_ordered(order, scores, np.abs(y).max())
 
 
 @settings(max_examples=200)
@@ -208,7 +290,7 @@ def test_deep_scores_are_mean_squares_of_refits(case, depth):
     # What is unseen grows by up to ‖P_∥θ_T‖/‖P_∥θ_S‖, of which the seen part is 0.1 at least.
     growth = 100 * (1 + np.linalg.norm(np.linalg.pinv(X) @ y) / np.linalg.norm(sources, axis=1))
     assert (np.abs(np.sqrt(scores) - expected) <= growth * slack(X, (*y, *sources.flat))).all()
-    assert order.tolist() == sorted(range(len(sources)), key=scores.__getitem__)
+    assert_ordered(order, scores, np.abs(y).max())
 
 
 def test_depth_one_is_linear_regression_and_depth_grows_from_there():
@@ -254,7 +336,7 @@ def test_what_does_not_matter_changes_nothing(case, depth, seed):
     def same(X, y, sources, expected, atol, ridge=ridge):
         order, found = rank_sources(X, y, sources, ridge, depth=depth)
         assert (np.abs(found - expected) <= atol).all()
-        assert order.tolist() == sorted(range(len(found)), key=found.__getitem__)
+        assert_ordered(order, found, np.abs(y).max())
 
     a, c = 10 ** rng.uniform(-5, 5, 2)
     same(a * X, y, sources / a, scores, atol, a**2 * ridge)

@@ -318,6 +318,19 @@ def test_h_score_under_linear_maps(data, seed):
         assert h_score(*other) == pytest.approx(score, rel=0, abs=1e-9)
 
 
+def test_scores_know_the_precision_of_the_features():
+    """Shares that add up to 1, in single precision: what rounding leaves of the last is nothing."""
+    rng = np.random.default_rng(0)
+    features = rng.dirichlet(np.ones(40), 60).astype("float32")
+    features /= features.sum(axis=1, keepdims=True)
+    labels, y = rng.integers(0, 3, 60), rng.standard_normal(60)
+    reduced = features[:, :-1].astype(float)  # an equivalent basis, of full rank
+    assert h_score(features, labels) == pytest.approx(h_score(reduced, labels), rel=1e-3)
+    combined = rng.standard_normal((50, 4)) @ rng.standard_normal((4, 45))
+    expected = logme(combined, y[:50])
+    assert logme(combined.astype("float32"), y[:50]) == pytest.approx(expected, rel=1e-4)
+
+
 def test_h_score_done_by_hand():
     # The variance is 5/4, that of the means, 1/2 and 5/2, is 1.
     assert h_score([[0], [1], [2], [3]], [0, 0, 1, 1]) == pytest.approx(0.8, rel=1e-14)
