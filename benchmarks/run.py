@@ -14,6 +14,7 @@ import exact_risk
 import numpy as np
 import relu
 import scipy.linalg
+import selection
 from threadpoolctl import threadpool_limits
 from timing import in_turns, table, timed
 
@@ -30,7 +31,7 @@ def main():
     with threadpool_limits(1):
         targets = [
             target
-            for table in (learning_curves, deep, exact, networks, imports)
+            for table in (learning_curves, deep, exact, networks, choosing, imports)
             for target in table()
         ]
     print("## Targets\n")
@@ -114,12 +115,22 @@ def deep():
 
 def exact():
     """The exact risk."""
-    return show_all("Exact risk", exact_risk.against_simulation, exact_risk.scaling)
+    return show_all(
+        "Exact risk",
+        exact_risk.against_simulation,
+        exact_risk.against_bisection,
+        exact_risk.scaling,
+    )
 
 
 def networks():
     """The ReLU networks of infinite width."""
     return show_all("ReLU networks", relu.kernel, relu.large, relu.curve, relu.fine_tuning)
+
+
+def choosing():
+    """Choosing a source, and the scores that others use for it."""
+    return show_all("Choosing a source", selection.leave_one_out, selection.evidence)
 
 
 def show_all(title, *functions):

@@ -10,17 +10,22 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg
 from scipy.optimize import elementwise
 
 from lib import checks
+from lib.numerics import unit
 from lib.problem import Population, TransferProblem
+from lib.row_space import row_space
 
 _EPS, _TINY = np.finfo(float).eps, np.finfo(float).tiny
 _TILE = 1 << 15  # entries of a table (κ, λ) computed at a time: a tile stays in the cache
 _INFINITY = 1e100  # κ/λ₁ at which every direction is unseen, to the last digit
 _NOTHING = 1e-128  # the share of ‖θ_S‖² that stands for none, so that logarithms stay finite
 _SCAN = 4  # points per unit of log κ or log t; what is scanned varies over units of 1 or more
+_RATIO = 3.0  # eigenvalues within this ratio of each other,
+_POINTS = 26  # if twice as many, are worth so many points: 26 = log ε/log(2 + √3)
+_STEPS = 200  # more than bisection needs for any range of floats
+_MANY = 8  # values of n from which on it pays to find the points
 _PIECES = 8  # an interval that may hide a risk above the target is cut into so many
 
 
@@ -50,13 +55,19 @@ def effective_ridge(eigenvalues, n, ridge=0.0):
     Notes
     -----
     The sum is split at λ = κ into a count and small remainders, which gives κ full relative
-    accuracy whatever the range of the eigenvalues. Cost: O(d) for each of about 10 evaluations per
-    root, in tiles of constant size; equal eigenvalues count as one. Source: thm-exact-risk.
+    accuracy whatever the range of the eigenvalues. Cost: some passes over the eigenvalues for many
+    roots together, about 10 for each of a few; equal eigenvalues count as one. Source:
+    thm-exact-risk.
     """
     eigenvalues = Population(eigenvalues).eigenvalues
     n, ridge = _amounts(n=n, ridge=ridge)
-    eigenvalues, (counts,) = _eigenspaces(eigenvalues, np.ones((1, eigenvalues.size)))
-    return _plain(_solve(eigenvalues, counts, n, ridge))
+    scale = unit(eigenvalues)
+    eigenvalues, counts = _eigenspaces(eigenvalues / scale, np.ones((1, eigenvalues.size)))
+    points = eigenvalues, counts
+    if max(n.size, ridge.size) >= _MANY:
+        points = _condensed(eigenvalues, counts)
+    kappa = _solve((eigenvalues, counts[0]), (points[0], points[1][0]), n, ridge / scale)
+    return _plain(scale * kappa)
 
 
 def linear_risk(problem, n, ridge=0.0, noise=0.0):
@@ -93,9 +104,10 @@ def linear_risk(problem, n, ridge=0.0, noise=0.0):
     ``effective_ridge``, and O(d²) once if the population has eigenvectors. Source: thm-exact-risk;
     Hastie et al. 2022; Simon et al. 2023.
     """
-    modes = _modes(problem)
     n, ridge, noise = _amounts(n=n, ridge=ridge, noise=noise)
-    return _plain(_state(modes, n, ridge).risk(variance=noise**2))
+    modes = _modes(problem, max(n.size, ridge.size))
+    state = _state(modes, n, ridge / modes.scale)
+    return _plain(modes.in_units(state.risk(variance=modes.variance(noise))))
 
 
 def deep_linear_risk(problem, n, depth):
@@ -128,11 +140,11 @@ def deep_linear_risk(problem, n, depth):
     ‖P_∥θ_S‖ is often next to nothing, and the formula falls short of it by a share of order 1/n
     beyond. Cost: that of ``linear_risk``. Source: thm-deep-exact.
     """
-    modes = _modes(problem)
-    depth = _depth(depth, modes)
     (n,) = _amounts(n=n)
+    modes = _modes(problem, n.size)
+    depth = _depth(depth, modes)
     state = _state(modes, n, 0.0)
-    return _plain(state.risk(_scale(state, depth)))
+    return _plain(modes.in_units(state.risk(_scale(state, depth))))
 
 
 def gap_norms(problem, n):
@@ -165,7 +177,9 @@ def gap_norms(problem, n):
     gap = np.stack([modes.eigenvalues * modes.gap, modes.gap])
     ((seen, unseen),) = _sums(kappa, modes.eigenvalues, gap)
     null = problem.population.coordinates(problem.gap)[problem.population.eigenvalues == 0]
-    return _plain(np.where(n > 0, seen, 0.0)), _plain(kappa * unseen + null @ null)
+    null = null / modes.size
+    norms = np.where(n > 0, seen, 0.0), kappa * unseen + null @ null
+    return tuple(_plain(norm * modes.size * modes.size) for norm in norms)
 
 
 def risk_profile(problem, n, ridge=0.0, noise=0.0):
@@ -198,10 +212,10 @@ def risk_profile(problem, n, ridge=0.0, noise=0.0):
     """
     modes = _modes(problem)
     n, ridge, noise = _amounts(n=n, ridge=ridge, noise=noise)
-    state = _state(modes, n, ridge)
-    spread = state.spread(variance=noise**2)[..., None]
-    u = problem.population.coordinates(problem.gap)
-    eigenvalues = problem.population.eigenvalues
+    state = _state(modes, n, ridge / modes.scale)
+    spread = state.spread(variance=modes.variance(noise))[..., None]
+    u = problem.population.coordinates(problem.gap) / modes.size
+    eigenvalues = problem.population.eigenvalues / modes.scale
     positive = np.count_nonzero(eigenvalues)  # along the others no error is ever felt
     unresolved = eigenvalues[:positive] + state.kappa[..., None]
     profile = np.zeros((*spread.shape[:-1], u.size))
@@ -209,7 +223,7 @@ def risk_profile(problem, n, ridge=0.0, noise=0.0):
         (state.kappa[..., None] * u[:positive] / unresolved) ** 2
         + eigenvalues[:positive] / unresolved**2 * spread
     )
-    return profile
+    return modes.in_units(profile)
 
 
 def sample_complexity(problem, risk, depth=1):
@@ -245,6 +259,7 @@ def sample_complexity(problem, risk, depth=1):
     modes = _modes(problem)
     depth = _depth(depth, modes)
     target = checks.real("risk", risk, at_least=0) * (1 + 1e-12)
+    target = target / modes.size / modes.scale / modes.size
     log_target = math.log(target) if target else -math.inf
 
     def above(n):
@@ -297,9 +312,9 @@ def optimal_ridge(problem, n, noise=0.0):
     """
     modes = _modes(problem)
     n, noise = np.broadcast_arrays(*_amounts(n=n, noise=noise))
-    pairs = zip(n.flat, (noise**2).flat, strict=True)
+    pairs = zip(n.flat, modes.variance(noise).flat, strict=True)
     ridges = [_optimal_ridge(modes, *pair) for pair in pairs]
-    return _plain(np.reshape(ridges, n.shape))
+    return _plain(modes.scale * np.reshape(ridges, n.shape))
 
 
 def flow_risk(problem, X, times, noise=0.0):
@@ -336,7 +351,10 @@ def flow_risk(problem, X, times, noise=0.0):
     (times,) = _amounts(times=times)
     if times.ndim != 1:
         raise ValueError(f"times must have shape (any), got {times.shape}")
-    return path.risk(times, checks.real("noise", noise, at_least=0) ** 2)
+    variance = path.variance(checks.real("noise", noise, at_least=0))
+    with np.errstate(over="ignore"):  # long after the end is the end
+        times = times * path.scale * path.scale
+    return path.risk(times, variance) * path.size * path.level * path.size
 
 
 def optimal_stopping_time(problem, X, noise=0.0):
@@ -364,12 +382,12 @@ def optimal_stopping_time(problem, X, noise=0.0):
     point of the scan. Source: thm-linear-bias.
     """
     path = _path(problem, X)
-    variance = checks.real("noise", noise, at_least=0) ** 2
+    variance = path.variance(checks.real("noise", noise, at_least=0))
     if path.rates.size == 0:
         return 0.0
     times = _minima(partial(path.slope, variance=variance), *path.span(variance))
     times = np.concatenate([[0.0], times, [math.inf]])
-    return float(times[np.argmin(path.risk(times, variance))])
+    return float(times[np.argmin(path.risk(times, variance))] / path.scale / path.scale)
 
 
 # The spectrum and the teachers: equal eigenvalues are taken together, zero ones left out.
@@ -377,6 +395,9 @@ def optimal_stopping_time(problem, X, noise=0.0):
 
 class _Modes(NamedTuple):
     """The distinct positive eigenvalues, and sums over the directions that belong to each.
+
+    Eigenvalues are in units of ``scale``, teachers in units of ``size``: near the largest of them,
+    so that no square over- or underflows.
 
     The target is also written as hθ_S + w, with h such that this w is least as Σ measures it: then
     θ_T − cθ_S = w + (h − c)θ_S is without cancellation for every c near h, be it near 1 or not.
@@ -391,19 +412,36 @@ class _Modes(NamedTuple):
     target: np.ndarray  # Σθ_T²
     height: float  # h
     length: float  # ‖θ_S‖², over all directions
+    scale: float
+    size: float
+    spectrum: tuple  # eigenvalues and counts, where the others stand for them at fewer points
+
+    def in_units(self, risk):
+        """``risk`` in the units of the problem."""
+        return risk * self.size * self.scale * self.size
+
+    def variance(self, noise):
+        """σ² in the units of the modes."""
+        return (noise / self.size / math.sqrt(self.scale)) ** 2
 
 
-def _modes(problem):
+def _modes(problem, evaluations=1):
     checks.instance("problem", problem, TransferProblem)
     population = problem.population
-    u, source, target = map(population.coordinates, (problem.gap, problem.source, problem.target))
-    felt = population.eigenvalues * source
+    scale = unit(population.eigenvalues)
+    teachers = np.stack([problem.gap, problem.source, problem.target])
+    size = unit(teachers)
+    u, source, target = population.coordinates(teachers / size)
+    felt = population.eigenvalues / scale * source
     energy = felt @ source
     height = felt @ target / energy if energy > 0 else 0.0
     rest = target - height * source
     weights = [np.ones(u.size), u * u, rest * rest, rest * source, source * source, target * target]
-    eigenvalues, weights = _eigenspaces(population.eigenvalues, np.stack(weights))
-    return _Modes(eigenvalues, *weights, height, source @ source)
+    eigenvalues, weights = _eigenspaces(population.eigenvalues / scale, np.stack(weights))
+    spectrum = eigenvalues, weights[0]
+    if evaluations >= _MANY:
+        eigenvalues, weights = _condensed(eigenvalues, weights)
+    return _Modes(eigenvalues, *weights, height, source @ source, scale, size, spectrum)
 
 
 def _eigenspaces(eigenvalues, weights):
@@ -413,11 +451,47 @@ def _eigenspaces(eigenvalues, weights):
     return eigenvalues[first], np.add.reduceat(weights[:, : eigenvalues.size], first, axis=1)
 
 
+def _condensed(eigenvalues, weights):
+    """Fewer points, with other weights (k, ·), that have the same sums Σᵢ wᵢf(λᵢ) up to rounding.
+
+    For f analytic but for a pole at −κ < 0, as all that are summed here are: within a factor of 3
+    of each other, eigenvalues are replaced by Chebyshev points, and f by its interpolant there. Its
+    error is (2 + √3)⁻²⁶ of the largest f. The weights may be negative, but hardly cancel.
+    """
+    groups = np.floor(np.log(eigenvalues[:1] / eigenvalues) / math.log(_RATIO))
+    starts = np.flatnonzero(np.diff(groups, prepend=-1))
+    angles = np.linspace(0, np.pi, _POINTS)
+    signs = np.where(np.arange(_POINTS) % 2, -1.0, 1.0)
+    signs[[0, -1]] /= 2
+    points, sums = [], []
+    for start, stop in zip(starts, np.append(starts[1:], eigenvalues.size), strict=True):
+        group, inside = eigenvalues[start:stop], weights[:, start:stop]
+        if group.size > 2 * _POINTS:
+            nodes = group[-1] + (group[0] - group[-1]) * (1 + np.cos(angles)) / 2
+            nodes[[0, -1]] = group[[0, -1]]
+            total = np.zeros((len(weights), _POINTS))
+            for tile in _tiles(group.size, _POINTS):
+                away = group[tile, None] - nodes
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    basis = signs / away
+                    whole = basis.sum(axis=1)
+                hit = ~np.isfinite(whole)  # an eigenvalue that is one of the points
+                basis[hit], whole[hit] = away[hit] == 0, 1
+                total += (inside[:, tile] / whole) @ basis
+            group, inside = nodes, total
+        points.append(group)
+        sums.append(inside)
+    if not points:
+        return eigenvalues, weights
+    return np.concatenate(points), np.concatenate(sums, axis=1)
+
+
 # The effective ridge.
 
 
-def _solve(eigenvalues, counts, n, ridge):
-    """κ for each n and ``ridge``."""
+def _solve(spectrum, points, n, ridge):
+    """κ for each n and ``ridge``; ``points`` stand for the spectrum in sums over it."""
+    eigenvalues, counts = spectrum
     n, ridge = np.broadcast_arrays(n, ridge)
     upto = np.concatenate([[0.0], np.cumsum(counts)])
     kappa = np.where((n < 1 / _INFINITY) | np.isinf(ridge), math.inf, 0.0)
@@ -432,26 +506,49 @@ def _solve(eigenvalues, counts, n, ridge):
     tails = np.append(np.cumsum((counts * eigenvalues)[::-1])[::-1], 0.0)
     low = np.maximum(np.append(0.0, eigenvalues)[j] * (upto[j] - n), ridge) / n
     high = (tails[k] + ridge) / (n - upto[k])
-    root = elementwise.find_root(
-        lambda x, n, ridge: _excess(np.exp(x), eigenvalues, counts, n) + ridge / np.exp(x),
-        (np.log(low) - 0.1, np.log(high) + 0.1),  # so that rounding cannot hide the change of sign
-        args=(n, ridge),
-        tolerances={"xatol": 4 * _EPS},
-    )
-    kappa[free] = np.exp(root.x)
+    kappa[free] = np.exp(_newton(points, n, ridge, np.log(low), np.log(high)))
     return kappa
 
 
+def _newton(points, n, ridge, low, high):
+    """log κ between ``low`` and ``high``: Newton's method, and bisection where it would leave.
+
+    In log κ, |f″| ≤ |f′| for the left side f of the equation: once within a tenth, four steps do.
+    """
+    low, high = low - 0.1, high + 0.1  # so that rounding cannot hide the change of sign
+    x = (low + high) / 2
+    for _ in range(_STEPS):
+        kappa = np.exp(x)
+        excess, slope = _excess(kappa, *points, n)
+        excess, slope = excess + ridge / kappa, slope - ridge / kappa
+        low, high = np.where(excess > 0, x, low), np.where(excess > 0, high, x)
+        # Of log f, which is nearly linear where f is a power of κ.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            new = x - np.log1p(excess / n) * (excess + n) / slope
+        new = np.where((low <= new) & (new <= high), new, (low + high) / 2)
+        moved, x = np.abs(new - x), new
+        if (moved <= 4 * _EPS * np.maximum(np.abs(x), 1)).all():
+            break
+    return x
+
+
 def _excess(kappa, eigenvalues, counts, n):
-    """Σᵢ λᵢ/(λᵢ + κ) − n: the eigenvalues above κ are counted, and only the rest is rounded."""
+    """Σᵢ λᵢ/(λᵢ + κ) − n, and its slope in log κ.
+
+    The eigenvalues above κ are counted, and only the rest is rounded.
+    """
     upto = np.concatenate([[0.0], np.cumsum(counts)])
+    upto[-1] = np.round(upto[-1])  # all of them, to the last digit, if they are points
     excess = upto[np.searchsorted(-eigenvalues, -kappa)] - n
+    slope = np.zeros_like(excess)
     kappa = kappa[:, None]
     for tile in _tiles(eigenvalues.size, kappa.size):
         part = np.where(eigenvalues[tile] > kappa, -kappa, eigenvalues[tile])
         part /= eigenvalues[tile] + kappa
-        excess += np.einsum("nd,d->n", part, counts[tile])
-    return excess
+        excess += part @ counts[tile]
+        np.abs(part, out=part)
+        slope -= (part - part * part) @ counts[tile]
+    return excess, slope
 
 
 def _sums(kappa, eigenvalues, *weights):
@@ -518,11 +615,11 @@ class _State(NamedTuple):
 def _state(modes, n, ridge):
     """The state at n samples with ``ridge``."""
     n, ridge = np.broadcast_arrays(n, ridge)
-    kappa = _solve(modes.eigenvalues, modes.counts, n, ridge)
+    kappa = _solve(modes.spectrum, (modes.eigenvalues, modes.counts), n, ridge)
     kappa = np.minimum(kappa, _INFINITY * modes.eigenvalues.max(initial=0))
     state = _resolution(modes, kappa)
     spare = state.spare + np.divide(ridge, kappa, out=np.zeros(n.shape), where=kappa > 0)
-    return state._replace(n=n, spare=np.maximum(spare, n - modes.counts.sum()))
+    return state._replace(n=n, spare=np.maximum(spare, n - modes.spectrum[1].sum()))
 
 
 def _resolution(modes, kappa):
@@ -601,7 +698,7 @@ def _optimal_ridge(modes, n, variance):
     signal = eigenvalues @ energy
     if n == 0 or signal == 0:
         return math.inf if n > 0 and variance > 0 else 0.0
-    start = _solve(eigenvalues, counts, n, 0.0).item()
+    start = _solve((eigenvalues, counts), (eigenvalues, counts), n, 0.0).item()
     if start == variance == 0:
         return 0.0
     weights = (
@@ -613,7 +710,7 @@ def _optimal_ridge(modes, n, variance):
     def terms(kappa):
         """κ Σᵢ wᵢuᵢ²/Σᵢ wᵢ, (R + σ²)/n and δ."""
         _, (bias, slope), (felt, weight) = _sums(kappa, eigenvalues, *weights)
-        excess = _excess(kappa, eigenvalues, counts, n)
+        excess, _ = _excess(kappa, eigenvalues, counts, n)
         spread = (kappa**2 * bias + variance) / (kappa * slope - excess)
         return kappa * felt / weight, spread, -kappa * excess
 
@@ -663,6 +760,13 @@ class _Path(NamedTuple):
     learned: np.ndarray  # (r,) vᵀu, the part of the gap that is unlearned at rate ``rates``
     rest: np.ndarray  # (d,) P_⊥u, along the eigenvectors of Σ
     eigenvalues: np.ndarray  # (d,) of Σ
+    level: float  # the unit of Σ,
+    scale: float  # of X,
+    size: float  # and of u, so that no square over- or underflows
+
+    def variance(self, noise):
+        """σ² in these units."""
+        return (noise / self.size / self.scale) ** 2
 
     def risk(self, times, variance):
         decay = -np.outer(times, self.rates)
@@ -698,30 +802,27 @@ class _Path(NamedTuple):
 def _path(problem, X):
     checks.instance("problem", problem, TransferProblem)
     population = problem.population
+    rounding = checks.rounding(X)
     X = checks.samples(X, dim=population.dim)
-    _, s, basis = scipy.linalg.svd(X, full_matrices=False, check_finite=False)
-    rank = np.count_nonzero(s > _EPS * max(X.shape) * s[0])
-    basis = basis[:rank]
-    learned = basis @ problem.gap
-    rest = problem.gap - learned @ basis
+    level, scale, size = unit(population.eigenvalues), unit(X), unit(problem.gap)
+    gap = problem.gap / size
+    _, s, basis = row_space(X / scale, rounding)
+    learned = basis @ gap
+    rest = gap - learned @ basis
     rest -= (basis @ rest) @ basis  # what rounding left inside the row space
     basis, rest = population.coordinates(basis), population.coordinates(rest)
-    return _Path(len(X), s[:rank] ** 2 / len(X), basis, learned, rest, population.eigenvalues)
+    rates, eigenvalues = s**2 / len(X), population.eigenvalues / level
+    return _Path(len(X), rates, basis, learned, rest, eigenvalues, level, scale, size)
 
 
 def _amounts(**values):
     """Arrays of numbers that are not negative, of shapes that fit; ridge and times may be ∞."""
     amounts = []
     for name, value in values.items():
-        value = np.asarray(value)
-        infinite = np.zeros(value.shape, dtype=bool)
-        if name in ("ridge", "times") and value.dtype.kind == "f":
-            infinite = np.isposinf(value)
-        amount = np.where(infinite, 0, value) if infinite.any() else value
-        amount = checks.array(name, amount, (...,))
+        amount = checks.array(name, value, (...,), infinite=name in ("ridge", "times"))
         if amount.size and amount.min() < 0:
             raise ValueError(f"{name} must be at least 0, got {amount.min():g}")
-        amounts.append(np.where(infinite, math.inf, amount))
+        amounts.append(amount)
     try:
         np.broadcast_shapes(*(amount.shape for amount in amounts))
     except ValueError as error:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import scipy.integrate
 import scipy.optimize
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from strategies import problems, rotation, sampled_problems, seeds, z_scores
 
 from lib import deep_linear, exact_risk, linear_regression
@@ -531,6 +531,16 @@ def test_sample_complexity_is_its_definition(problem, depth, seed):
         assert sample_complexity(problem, target, depth) == brute_force(problem, target, depth)
 
 
+@pytest.mark.parametrize("dim", range(1, 7))
+def test_sample_complexity_counts_every_sample_where_there_are_few(dim):
+    # Equal variances: R = d − n, met at every n and missed by a hair just before the next.
+    problem = problem_with_gap(np.ones(dim), np.ones(dim), np.ones(dim))
+    for n in range(dim):
+        assert sample_complexity(problem, dim - n) == n
+        assert sample_complexity(problem, (dim - n) * (1 - 1e-9)) == n + 1
+    assert sample_complexity(problem, 0) == dim
+
+
 def test_sample_complexity_where_the_risk_rises_first():
     # At 5.1e-3 without data, the risk rises to 6.7e-3: a target between is met at 0 and lost again.
     problem = problem_with_gap(1 / np.arange(1.0, 201), gap_in(GAPS["bottom"]))
@@ -574,15 +584,60 @@ def test_certificate_bounds_the_risk_between_its_ends(problem, case):
         assert risks[left : left + stride + 1].max() <= math.exp(bound) * (1 + 1e-9) + 1e-25
 
 
+@settings(max_examples=30)
+@given(
+    st.integers(300, 3000),
+    st.floats(0, 3),
+    st.sampled_from([0, 1e-4, 1.0]),
+    st.integers(0, 3),
+    seeds,
+)
+def test_many_sizes_at_once_are_each_of_them(dim, exponent, ridge, noise, seed):
+    """Many together are summed over fewer points than eigenvalues, a single one is not."""
+    rng = np.random.default_rng(seed)
+    eigenvalues = np.sort(np.arange(1.0, dim + 1) ** -exponent * rng.uniform(0.5, 1, dim))[::-1]
+    gap = rng.standard_normal(dim) * eigenvalues ** rng.uniform(-1, 1) * (rng.random(dim) < 0.3)
+    problem = problem_with_gap(eigenvalues, gap, rng.standard_normal(dim))
+    sizes = np.append(rng.integers(1, 2 * dim, 8), [dim - 1, dim, dim + 1])
+    points, _ = exact_risk._condensed(eigenvalues, np.ones((1, dim)))
+    assert points.size < dim
+    cases = (  # at depth, where θ_T − cθ_S nearly cancels, rounding of c is felt
+        (lambda n: effective_ridge(eigenvalues, n, ridge), 1e-12),
+        (lambda n: linear_risk(problem, n, ridge, noise / 10), 1e-11),
+        (lambda n: deep_linear_risk(problem, n, 3), 1e-7),
+    )
+    for function, rtol in cases:
+        np.testing.assert_allclose(
+            function(sizes), [function(int(n)) for n in sizes], rtol=rtol, atol=1e-300
+        )
+
+
+@pytest.mark.parametrize("power", [1, 2, 3])
+def test_points_have_the_sums_of_their_eigenvalues(power):
+    """Of Σ wᵢλᵢ/(λᵢ + κ)^p, for any κ, with weights on all, on one, and of any size."""
+    rng = np.random.default_rng(power)
+    eigenvalues = np.sort(10 ** rng.uniform(-5, 0, 2000))[::-1]
+    weights = np.stack([np.ones(2000), np.arange(2000) == 700, rng.standard_normal(2000) ** 2])
+    points, sums = exact_risk._condensed(eigenvalues, weights)
+    assert (np.diff(points) < 0).all() and points[[0, -1]].tolist() == eigenvalues[[0, -1]].tolist()
+    np.testing.assert_allclose(sums.sum(axis=1), weights.sum(axis=1), rtol=1e-13)
+    for kappa in 10.0 ** np.arange(-8, 4):
+        expected = weights @ (eigenvalues / (eigenvalues + kappa) ** power)
+        found = sums @ (points / (points + kappa) ** power)
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
 def test_certificate_foresees_a_hump():
     # Variances far above and below that of the gap: between κ = 0.7 and 5.4 the risk rises twofold.
     eigenvalues = np.repeat([100, 0.857, 0.01], [1000, 1, 1000])
     problem = problem_with_gap(eigenvalues, eigenvalues == 0.857)
     curve = linear_risk(problem, np.arange(2002))
-    state = exact_risk._resolution(exact_risk._modes(problem), np.array([2 * math.e, 2 / math.e]))
+    modes = exact_risk._modes(problem)
+    state = exact_risk._resolution(modes, np.array([2 * math.e, 2 / math.e]) / modes.scale)
     highest = curve[math.ceil(state.n[0]) : math.floor(state.n[1])].max()
-    assert highest > 1.4 * state.risk().max()
-    assert highest < math.exp(exact_risk._log_highest(state, 1)) < 2 * highest
+    bound = modes.in_units(math.exp(exact_risk._log_highest(state, 1)))
+    assert highest > 1.4 * modes.in_units(state.risk()).max()
+    assert highest < bound < 2 * highest
     for share in (0.5, 0.9, 0.999, 1):
         assert sample_complexity(problem, share * highest) == brute_force(
             problem, share * highest, 1
@@ -635,7 +690,7 @@ def test_optimal_ridge_is_the_numerical_minimum(n, gap):
 
 
 @pytest.mark.parametrize("exponent", [0, 1])
-@pytest.mark.parametrize("n", [10, 100, 200, 500])
+@pytest.mark.parametrize("n", [0.01, 10, 100, 200, 500])
 def test_optimal_ridge_of_an_even_gap(exponent, n):
     # Equal uᵢ²: δ* = dσ²/‖u‖², whatever the spectrum and n, as for a Gaussian prior.
     problem = problem_with_gap(np.arange(1.0, 201) ** -exponent, np.full(200, 0.5))
