@@ -1,9 +1,13 @@
 """Random problems on which the measures of similarity and the bounds compete."""
 
+import itertools
+
 import numpy as np
+import pandas as pd
 
 from lib import bounds, checks, linear_regression, similarity
-from lib.problem import random_problem
+from lib.problem import GAPS, SPECTRA, random_problem
+from lib.sweep import sweep
 
 _DIM = 100
 _DRAWS = 10
@@ -58,3 +62,42 @@ def compete(spectrum, gap, rng, *, law="gaussian"):
         "uniform bound": uniform.mean(),
         "spectral bound": spectral.mean(),
     } | similarity.side_by_side(problem, ranks=_RANKS)
+
+
+def contest(count, *, progress=True):
+    """``compete`` on ``count`` independent random problems of each spectrum and kind of gap.
+
+    Parameters
+    ----------
+    count : int
+        Problems of each of the nine kinds, at least 1.
+    progress : bool
+        Show a progress bar, on stderr.
+
+    Returns
+    -------
+    pandas.DataFrame
+        9 ``count`` rows: ``spectrum``, ``gap`` and ``seed``, which is another in each row, so that
+        no two problems share random numbers; and what ``compete`` returns.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``count`` is not as above.
+
+    Notes
+    -----
+    Cost: some 50 ms for each problem, in parallel. Source: thm-linear-bound.
+    """
+    count = checks.integer("count", count, at_least=1)
+    kinds = enumerate(itertools.product(SPECTRA, GAPS))
+    tables = [
+        sweep(
+            compete,
+            {"spectrum": [spectrum], "gap": [gap]},
+            seeds=range(k * count, (k + 1) * count),
+            progress=progress,
+        )
+        for k, (spectrum, gap) in kinds
+    ]
+    return pd.concat(tables, ignore_index=True)

@@ -6,6 +6,7 @@ import pandas as pd
 from cycler import cycler
 
 from lib import checks
+from lib.numerics import ten_digits, unit
 
 # Okabe and Ito's palette, without its yellow: told apart by colour-blind readers, and dark enough
 # to be read on white.
@@ -78,10 +79,13 @@ def rate(axes, x, start, exponent, label=None):
 
 def standard_error(values):
     """Standard error of the mean over the first axis of ``values`` (seeds, ...); 0 for one seed."""
-    values = np.asarray(values, dtype=float)
+    values = checks.array("values", values, (...,))
+    if values.ndim == 0:
+        raise ValueError("values must have at least one axis, for the seeds")
     if len(values) < 2:
         return np.zeros(values.shape[1:])
-    return values.std(axis=0, ddof=1) / np.sqrt(len(values))
+    size = unit(values)  # squares must not over- or underflow
+    return size * (values / size).std(axis=0, ddof=1) / np.sqrt(len(values))
 
 
 def table(columns, digits=3, index=None):
@@ -112,7 +116,8 @@ def _text(cell, digits):
         return str(cell)
     if not np.isfinite(cell):
         return "–" if np.isnan(cell) else "∞" if cell > 0 else "−∞"
-    scientific = f"{cell:.{digits - 1}e}"
+    # What lies on the boundary between two roundings, 1/1600 say, lies there on any machine.
+    scientific = f"{float(ten_digits(cell)):.{digits - 1}e}"
     exponent = int(scientific.partition("e")[2])
     if not -5 < exponent < 6:
         return scientific

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lib.comparison import compete
+from lib.comparison import compete, contest
 from lib.problem import GAPS, LAWS, SPECTRA, random_problem
 from lib.similarity import side_by_side
 
@@ -54,3 +54,16 @@ def test_bad_input_is_named(arguments, name, error):
         compete(*arguments)
     with pytest.raises(ValueError, match="^law must"):
         compete("spiked", "top", np.random.default_rng(0), law="cauchy")
+
+
+def test_the_problems_of_a_contest_are_independent():
+    """Nine kinds; each row is what ``compete`` says of its seed, and no two share one."""
+    table = contest(2, progress=False)
+    assert table.groupby(["spectrum", "gap"]).size().tolist() == [2] * 9
+    assert table["seed"].is_unique
+    row = table.iloc[7]
+    alone = compete(row["spectrum"], row["gap"], np.random.default_rng(row["seed"]))
+    assert row.drop(["spectrum", "gap", "seed"]).to_dict() == alone
+    for bad, error in ((0, ValueError), (1.5, TypeError), ("2", TypeError)):
+        with pytest.raises(error, match="^count must"):
+            contest(bad)

@@ -80,7 +80,10 @@ def test_standard_error_is_that_of_the_mean():
     values = np.array([[1.0, 5], [3, 5], [8, 5]])
     expected = np.sqrt(((values - values.mean(axis=0)) ** 2).sum(axis=0) / 2 / 3)
     np.testing.assert_allclose(figures.standard_error(values), expected)
-    np.testing.assert_array_equal(figures.standard_error(values[:1]), [0, 0])
+    alone = figures.standard_error(values[:1])
+    assert alone.shape == (2,) and not alone.any()
+    # Of two seeds, half their difference: the deviation is |a − b|/√2, and √2 divides it.
+    np.testing.assert_allclose(figures.standard_error(values[:2]), [1, 0])
     # It predicts the spread of means: 2000 means of 25 normals.
     rng = np.random.default_rng(0)
     samples = rng.standard_normal((25, 2000))
@@ -112,6 +115,21 @@ def test_theory_is_a_line_in_the_colour_of_its_series(axes):
         assert line.get_linestyle() == "-" and line.get_marker() == "None"
     (line,) = figures.theory(axes, [1, 2], [3, 4], color="red", linestyle="--")
     assert (line.get_color(), line.get_linestyle()) == ("red", "--")
+
+
+def test_a_series_is_known_by_its_colour(axes):
+    """Theory and measurement of one series share it; there are always more; the first is meant."""
+    x, values = [1, 2], np.array([[1.0, 2], [3, 5]])
+    points = [figures.measured(axes, x, values, index).lines[0] for index in range(20)]
+    for index, drawn in enumerate(points):
+        (line,) = figures.theory(axes, x, [3, 4], index)
+        assert drawn.get_color() == line.get_color()
+        # Seven colours and markers, then the same again, in the same order.
+        again = points[index % 7]
+        assert (drawn.get_color(), drawn.get_marker()) == (again.get_color(), again.get_marker())
+    for drawn in figures.measured(axes, x, values).lines[0], *figures.theory(axes, x, [3, 4]):
+        assert drawn.get_color() == points[0].get_color() == figures.COLOURS[0]
+    assert figures.measured(axes, x, values).lines[0].get_marker() == figures.MARKERS[0]
 
 
 def test_rate_is_a_straight_guide_on_log_axes(axes):
@@ -153,3 +171,11 @@ def test_style_is_set_and_legible():
 def test_bad_measurements_are_named(axes, values, error):
     with pytest.raises(error, match="^values must"):
         figures.measured(axes, [1, 2], values)
+
+
+@pytest.mark.parametrize("value", [1 / 1600, 0.0375, 0.145, 2.5])
+def test_a_table_does_not_hang_on_the_last_bit(value):
+    """Numbers on the boundary of two roundings, and what other processors make of them."""
+    nearby = value * (1 + np.array([-1e-13, -1e-15, 0, 1e-15, 1e-13]))
+    (text,) = set(figures.table({"row": range(5), "value": nearby}, digits=2)["value"])
+    assert float(text) == pytest.approx(value, rel=0.05)
