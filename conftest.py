@@ -1,6 +1,8 @@
 """What the tests share."""
 
 import os
+import runpy
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,22 +15,23 @@ settings.register_profile("book", deadline=None, derandomize=True)
 settings.load_profile("book")
 
 ROOT = Path(__file__).parent
-SOURCES = (
-    "intro.md _config.yml _toc.yml references.bib requirements.txt "
-    "appendices/*.md chapters/*.ipynb lib/*.py _ext/*.py _static/*"
-).split()
+CHROMIUM = next(
+    filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None
+)
+sources = runpy.run_path(ROOT / "_ext" / "digests.py")
 
 
 @pytest.fixture(scope="session")
 def site():
-    """Return the folder of the built book, which must have been built since the last edit."""
+    """Return the folder of the built book, which must have been built from what is here now."""
     built = ROOT / "_build" / ".built"  # made by `make book` when there was no warning
     if not built.exists():
         pytest.fail("the book is not built, or its build had warnings: run `make book`")
-    for pattern in SOURCES:
-        for source in ROOT.glob(pattern):
-            if source.stat().st_mtime > built.stat().st_mtime:
-                pytest.fail(f"{source.relative_to(ROOT)} changed after the build: run `make book`")
+    lines = built.read_text(encoding="utf-8").splitlines()
+    before = {path: digest for digest, path in (line.split(maxsplit=1) for line in lines)}
+    now = sources["digests"](ROOT, sources["SOURCES"])
+    if changed := sorted({path for path, _ in before.items() ^ now.items()}):
+        pytest.fail(f"{', '.join(changed)} changed after the build: run `make book`")
     return ROOT / "_build" / "html"
 
 

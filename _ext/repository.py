@@ -1,7 +1,7 @@
 """Tell the book where its repository is, if it has a public one.
 
-The address comes from BOOK_REPOSITORY, from GitHub Actions, or from the git remote `origin`. With
-one, pages show a repository button, chapters launch on Binder and Colab, and the substitutions
+The address comes from BOOK_REPOSITORY or from the git remote `origin` of the book's own repository.
+With one, pages show a repository button, chapters launch on Binder and Colab, and the substitutions
 below name it. With none, no page shows a dead link.
 
 Substitutions, each a Markdown block: {{ get_the_book }}, {{ install_on_colab }}.
@@ -10,6 +10,7 @@ Substitutions, each a Markdown block: {{ get_the_book }}, {{ install_on_colab }}
 import os
 import re
 import subprocess
+from pathlib import Path
 
 from sphinx.errors import ConfigError
 
@@ -25,13 +26,21 @@ def github_url(address):
     return match and f"https://github.com/{match['owner']}/{match['name']}"
 
 
-def origin(folder):
-    """Return the address of the git remote `origin`, empty if there is none."""
-    command = ["git", "-C", str(folder), "remote", "get-url", "origin"]
+def git(folder, *arguments):
+    """Return what git says in a folder; nothing if it fails or is not installed."""
+    command = ["git", "-C", str(folder), *arguments]
     try:
-        return subprocess.run(command, capture_output=True, text=True).stdout
-    except FileNotFoundError:  # git is not installed
+        return os.fsdecode(subprocess.run(command, capture_output=True).stdout).strip()
+    except OSError:
         return ""
+
+
+def origin(folder):
+    """Return the remote `origin` of the repository whose top is this folder, empty if none."""
+    top = git(folder, "rev-parse", "--show-toplevel")
+    if not top or Path(top).resolve() != Path(folder).resolve():
+        return ""  # no repository, or another one that this folder lies in
+    return git(folder, "remote", "get-url", "origin")
 
 
 def find_repository(environ, folder):
@@ -41,9 +50,6 @@ def find_repository(environ, folder):
         if url is None:
             raise ConfigError(f"BOOK_REPOSITORY must be a GitHub repository, not {named!r}")
         return url
-    if "GITHUB_REPOSITORY" in environ:
-        server = environ.get("GITHUB_SERVER_URL", "https://github.com")
-        return github_url(f"{server}/{environ['GITHUB_REPOSITORY']}")
     return github_url(origin(folder))
 
 

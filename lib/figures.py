@@ -1,5 +1,7 @@
 """The book's one figure style, its recurring plot elements, and its tables."""
 
+import sys
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -16,11 +18,21 @@ WIDTH = 5.4  # inches: small, so that the lettering is still legible on a phone
 
 
 def use_style():
-    """Set matplotlib's defaults to the book's style, for the rest of the session."""
+    """Set matplotlib's defaults to the book's style, for the rest of the session.
+
+    In a notebook images have two pixels for one, and their width is stored with them: so they are
+    as wide in JupyterLab as on the page.
+    """
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell:
+        from matplotlib_inline.config import InlineBackend
+
+        # The backend asks this object when it draws, whenever it was loaded.
+        InlineBackend.instance(parent=shell).figure_formats = {"retina"}
     mpl.rcParams.update(
         {
             "figure.figsize": (WIDTH, 3.6),
-            "figure.dpi": 180,
+            "figure.dpi": 104.5,
             "figure.constrained_layout.use": True,
             "figure.facecolor": "white",
             "axes.prop_cycle": cycler(color=COLOURS),

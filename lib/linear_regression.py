@@ -39,6 +39,13 @@ def finetune(X, y, source, ridge=0.0):
     Notes
     -----
     Cost: one thin SVD of X, O(nd min(n, d)). Source: thm-linear-bias; thm-exact-risk for ridge.
+
+    Examples
+    --------
+    One sample sees the first weight and corrects it; the second stays what it was.
+
+    >>> finetune([[2, 0]], [6], source=[1, 1]).tolist()
+    [3.0, 1.0]
     """
     rounding = checks.rounding(X)
     X, y, source = _check(X, y, source)
@@ -138,6 +145,11 @@ def samples_needed(curve, risk):
     -----
     Curves need not fall monotonically, hence "stays". Cost: O(n). Source: the definition of n(ε)
     in thm-exact-risk.
+
+    Examples
+    --------
+    >>> samples_needed([3, 1, 2, 0.5], risk=1), samples_needed([3, 1, 2, 0.5], risk=0.1)
+    (3, inf)
     """
     curve = checks.array("curve", curve, (None,))
     above = np.flatnonzero(curve > checks.real("risk", risk, at_least=0))

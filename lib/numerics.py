@@ -25,6 +25,11 @@ def ten_digits(values, scale=0.0):
     -----
     Two numbers either side of a rounding boundary still differ; for numbers that agree to 10⁻¹⁵
     that is one pair in 10⁵. Cost: about a microsecond a number.
+
+    Examples
+    --------
+    >>> ten_digits([0.1 + 0.2, 1e-17], scale=1.0).tolist()
+    [0.3, 0.0]
     """
     values = np.asarray(values, dtype=float)
     if scale > 0:

@@ -47,6 +47,13 @@ def leave_one_out(K, residual, ridge=0.0):
     Notes
     -----
     Cost: eigenvectors of K, O(n³), and O(n²k). Source: prop-loo.
+
+    Examples
+    --------
+    Two equal rows tell each other's label, one that is orthogonal to them is told nothing.
+
+    >>> leave_one_out([[1, 1, 0], [1, 1, 0], [0, 0, 1]], [3, 5, 2]).round(12).tolist()
+    [-2.0, 2.0, 2.0]
     """
     rounding = checks.rounding(K)
     K = checks.symmetric("K", K, at_least=2, rounding=rounding)
@@ -103,8 +110,16 @@ def rank_sources(X, y, sources, ridge=0.0, *, kernel=None, depth=1):
 
     Notes
     -----
-    Cost: O(n²d + n³ + nds) for all sources together. At depth above 1, each left-out sample has its
-    own c_L, from one scalar root. Source: prop-loo.
+    Cost: O(nd min(n, d) + ns min(n, d) + nds) for all sources together. At depth above 1, each
+    left-out sample has its own c_L, from one scalar root. Scores that agree to ten digits keep the
+    given order. Source: prop-loo.
+
+    Examples
+    --------
+    >>> X, y = [[1, 0], [2, 0], [0, 1]], [1, 2, 5]  # as the teacher (1, 5) answers
+    >>> order, scores = rank_sources(X, y, [[0, 0], [0, 4]])
+    >>> order.tolist(), scores.round(3).tolist()
+    ([1, 0], [8.333, 0.333])
     """
     rounding = checks.rounding(X)
     X, y = checks.samples(X, y)

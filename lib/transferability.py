@@ -106,6 +106,13 @@ def h_score(features, labels):
     are divided by their largest entry, and then s ≤ 10⁻¹²‖F‖ counts as zero. Once n − 1 ≤ D the
     features in general separate any labels, and the score is K − 1. Cost: one thin SVD of F.
     Source: Bao et al. 2019.
+
+    Examples
+    --------
+    The first feature is the class, the second varies within the classes alone.
+
+    >>> round(h_score([[0, 1], [0, 2], [3, 1], [3, 2]], [0, 0, 1, 1]), 12)
+    1.0
     """
     rounding = checks.rounding(features)
     features = _features(features)

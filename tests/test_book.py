@@ -205,6 +205,27 @@ def test_every_chapter_is_in_the_table_of_contents():
     assert {f"chapters/{path.stem}" for path in CHAPTERS} <= listed
 
 
+TEXTS = [ROOT / "intro.md", *sorted((ROOT / "appendices").glob("*.md")), *CHAPTERS]
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
+def test_texts_are_readable_wherever_notebooks_are(path):
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        cells = json.loads(text)["cells"]
+        parts = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
+        figures = [cell["metadata"].get("mystnb", {}).get("figure", {}) for cell in cells]
+        text = "\n".join([*parts, *(figure.get("caption", "") for figure in figures)])
+        # Shown as code, formulas and all, where MyST is not known: on GitHub, in Colab.
+        assert not re.search(r"```\s*\{", text)
+    # Commands of our own are known to the book alone.
+    assert not re.search(r"\\(norm|E|tr|R|rank|row)(?![a-zA-Z])", text)
+
+
+def test_the_book_defines_no_commands_of_its_own():
+    assert "macros" not in (ROOT / "_config.yml").read_text(encoding="utf-8")
+
+
 def test_the_example_of_the_readme_runs():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
@@ -247,26 +268,41 @@ def test_other_addresses_are_no_repository(address):
     assert repository["github_url"](address) is None
 
 
+def create_repository(folder, origin):
+    """Make a folder a git repository with a remote."""
+    subprocess.run(["git", "init", "--quiet", folder], check=True)
+    subprocess.run(["git", "-C", folder, "remote", "add", "origin", origin], check=True)
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="no git on this machine")
 def test_repository_comes_from_the_environment_or_else_from_git(tmp_path):
     find = repository["find_repository"]
-    assert find({}, tmp_path) is None
-    actions = {"GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "a/b"}
-    assert find(actions, tmp_path) == "https://github.com/a/b"
-    assert find({**actions, "BOOK_REPOSITORY": URL}, tmp_path) == URL
+    book = tmp_path / "a b ü"
+    book.mkdir()
+    assert find({}, book) is None
+    assert find({"BOOK_REPOSITORY": URL}, book) == URL
     with pytest.raises(ConfigError, match="BOOK_REPOSITORY"):
-        find({"BOOK_REPOSITORY": "https://example.org/a/b"}, tmp_path)
+        find({"BOOK_REPOSITORY": "https://example.org/a/b"}, book)
 
-    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
-    assert find({}, tmp_path) is None
-    remote = ["git", "-C", tmp_path, "remote", "add", "origin", "git@github.com:a/b.git"]
-    subprocess.run(remote, check=True)
-    assert find({}, tmp_path) == "https://github.com/a/b"
+    create_repository(tmp_path, "git@github.com:a/outer.git")
+    assert find({}, tmp_path) == "https://github.com/a/outer"
+    assert find({}, book) is None  # it lies in another repository
+    create_repository(book, "git@github.com:a/book.git")
+    assert find({"BOOK_REPOSITORY": URL}, book) == URL
+    (tmp_path / "link").symlink_to(book)
+    for path in book, tmp_path / "link":
+        assert find({}, path) == "https://github.com/a/book"
+
+
+def test_without_git_there_is_no_repository(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert repository["find_repository"]({}, ROOT) is None
 
 
 @pytest.mark.parametrize("url", [None, URL], ids=["no repository", "repository"])
 def test_buttons_appear_only_with_a_repository(tmp_path, url):
-    for name in ("_config.yml", "_ext", "_static", "references.bib", "appendices/reproducing.md"):
-        source, target = ROOT / name, tmp_path / Path(name).name
+    for name in ("_config.yml", "_ext", "_static", "references.bib"):
+        source, target = ROOT / name, tmp_path / name
         shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
     cell = {"cell_type": "markdown", "id": "title", "metadata": {}, "source": "# A chapter"}
     notebook = {"cells": [cell], "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5}

@@ -141,6 +141,22 @@ def test_eigenvalues_next_to_nothing_do_no_harm():
         assert spectral_bound(high, 0.1, np.count_nonzero(population.eigenvalues)) == np.inf
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("variance", "length"), [(1e-300, 1e200), (1, 1), (1e300, 1e-200)])
+def test_bounds_of_any_scale(variance, length):
+    """‖u‖² = 25 in units of a length whose square over- or underflows, though the bound does not.
+
+    With e = λ the bound of rank 1 is 2e(9 + 16), that of rank 2 is 2e · 25.
+    """
+    population = Population([variance, variance])
+    problem = TransferProblem(population, np.zeros(2), [3 * length, 4 * length])
+    expected = 25 * (variance * length * length)
+    assert uniform_bound(problem, variance) == pytest.approx(expected, rel=1e-14, abs=0)
+    for rank in 1, 2, None:
+        value = spectral_bound(problem, variance, rank)
+        assert value == pytest.approx(2 * expected, rel=1e-14, abs=0)
+
+
 # The concentration inequality
 
 
@@ -272,6 +288,7 @@ HALF_SEEN = TransferProblem(Population([1, 0]), np.zeros(2), np.ones(2))
         (lambda: covariance_error(P2, np.ones((1, 3))), "X", ValueError),
         (lambda: covariance_error(P2, np.ones((0, 2))), "X", ValueError),
         (lambda: covariance_error(P2, [[1, np.nan]]), "X", ValueError),
+        (lambda: covariance_error(P2, [[1, 1e200]]), "X", ValueError),
         (lambda: uniform_bound(P2, 1), "problem", TypeError),
         (lambda: uniform_bound(PROBLEM, -1), "error", ValueError),
         (lambda: uniform_bound(PROBLEM, np.nan), "error", ValueError),

@@ -279,6 +279,8 @@ def test_a_file_that_went_bad_is_downloaded_again(mirror, tmp_path):
         (1, (0, 0, 9, 1, 5), 5, "must begin with 00000801"),  # signed bytes
         (1, (0, 0, 8, 1), 0, "must begin with 00000801 and 1 lengths"),
         (1, (), 0, "must begin with 00000801"),
+        (0, (0, 0, 8, 3, 5, 28), 0, "must begin with 00000803 and 3 lengths"),
+        (1, (0, 0, 8, 1, 0), 0, "images must be 0 of 28 × 28"),  # a whole file, of no labels
         (0, (0, 0, 8, 3, 5, 28, 28), 5 * 784 - 1, r"must hold \[5, 28, 28\] bytes .* got 3919"),
         (1, (0, 0, 8, 1, 5), 6, r"must hold \[5\] bytes .* got 6"),
         (1, (0, 0, 8, 1, 4), 4, "images must be 4 of 28 × 28"),
@@ -321,7 +323,8 @@ def test_a_download_shows_a_bar_unless_told_not_to(disable, mirror, tmp_path):
     if disable:
         assert first == ""
     else:
-        assert all(f"{name[:-3]}: " in first for name in FILES["train"])
+        for name in FILES["train"]:  # out of how many bytes, or it would not move
+            assert f"{name[:-3]}: " in first and f" 0/{len(mirror.files[name])} [" in first
         assert first.splitlines()[-1].strip() == ""  # wiped when done
 
 

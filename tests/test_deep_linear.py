@@ -532,6 +532,18 @@ def test_curve_is_fine_tuning_on_the_first_rows(case):
         assert abs(np.sqrt(curve[n]) - np.sqrt(problem.risk(beta))) <= atol
 
 
+@pytest.mark.parametrize("depth", [1, 2, 7])
+def test_rows_of_zeros_leave_the_curve_flat(depth):
+    rng = np.random.default_rng(0)
+    problem = TransferProblem(Population([2, 1, 0.5]), *rng.standard_normal((2, 3)))
+    start = problem.risk(problem.source)
+    np.testing.assert_allclose(learning_curve(problem, np.zeros((2, 3)), depth), start, rtol=1e-14)
+    row = rng.standard_normal((1, 3))
+    late = learning_curve(problem, np.vstack([np.zeros((2, 3)), row]), depth)
+    np.testing.assert_allclose(late[:3], start, rtol=1e-14)
+    assert late[3] == pytest.approx(learning_curve(problem, row, depth)[1], rel=1e-13)
+
+
 def test_curves_of_many_depths_share_one_factorisation(monkeypatch):
     rng = np.random.default_rng(0)
     problem = TransferProblem(Population.power_law(40, 1), *rng.standard_normal((2, 40)))

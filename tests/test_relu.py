@@ -387,6 +387,28 @@ def test_contradictions_are_named():
         finetune(pairs, residual, T)
 
 
+@pytest.mark.parametrize("angle", [1e-4, 1e-7, 1e-10])
+def test_rows_that_are_nearly_parallel_are_two(angle):
+    """The second has 2(¼ − H²) ≈ angle/π of its own, so a label of its own costs √(π/angle)."""
+    X = np.array([[1, 0], [1, angle]])
+    rounding = 100 * EPS / angle
+    norm = correction_norm(X, [0, 1])
+    assert norm == pytest.approx(np.sqrt(np.pi / angle), rel=angle + rounding)
+    np.testing.assert_allclose(finetune(X, [0, 1], X), [0, 1], atol=np.sqrt(rounding))
+    curve = learning_curve(X, [1, 2], X, [1, 2])
+    np.testing.assert_allclose(curve, [2.5, 0.5, 0], rtol=0, atol=angle + rounding)
+
+
+def test_rows_that_only_rounding_tells_apart_are_one():
+    X = np.array([[1, 0], [1, 1e-13]])
+    np.testing.assert_allclose(finetune(X, [2, 2], X), [2, 2], rtol=1e-12)
+    assert correction_norm(X, [2, 2]) == pytest.approx(8**0.5)
+    with pytest.raises(ValueError, match="^residual must be .* rows 0 and 1 of X"):
+        finetune(X, [1, 2], X)
+    with pytest.raises(ValueError, match="^X must have rows .* but row 1 does"):
+        learning_curve(X, [2, 2], X, [2, 2])
+
+
 # The learning curve
 
 

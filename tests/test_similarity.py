@@ -135,6 +135,22 @@ def test_measures_on_a_problem_done_by_hand():
     }
 
 
+def test_profile_of_a_gap_that_is_halved():
+    problem = TransferProblem(Population([1, 0.5]), np.zeros(2), [3, -3])
+    np.testing.assert_array_equal(similarity.spectral_profile(problem, [0, 1, 2]), [0, 0.5, 1])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("length", [1e-200, 1, 1e200])
+def test_shares_and_cosines_of_any_scale(length):
+    """A gap of (3, 4), and teachers of (3, 4) and (1, 0): squares over- and underflow."""
+    gap = TransferProblem(Population([2, 1]), np.zeros(2), [3 * length, 4 * length])
+    np.testing.assert_allclose(similarity.spectral_profile(gap, [0, 1, 2]), [0, 9 / 25, 1])
+    two = TransferProblem(Population([1, 1]), [3 * length, 4 * length], [1 / length, 0])
+    assert similarity.cosine(two) == pytest.approx(0.6)
+    assert similarity.weighted_cosine(two) == pytest.approx(0.6)
+
+
 def test_small_tails_keep_their_digits():
     d = 20
     u = 10.0 ** -np.arange(d)  # energies down to 1e-38

@@ -209,6 +209,32 @@ def test_nothing_is_done_where_nothing_is_left_to_do(case):
         assert again.stopped in ("loss", "gradient") and again.steps < first.steps
 
 
+def test_a_start_that_is_the_end_takes_no_step():
+    """No loss at all; or a loss whose gradient is zero, by labels that the inputs cannot reach."""
+    done = train(LinearNetwork(np.zeros(2)), np.eye(2), np.zeros(2), progress=False)
+    assert (done.steps, done.stopped, done.loss) == (0, "loss", 0)
+    stuck = train(LinearNetwork([0.0]), [[1], [1]], [1, -1], progress=False)
+    assert (stuck.steps, stuck.stopped, stuck.loss) == (0, "gradient", 0.5)
+
+
+def test_rounding_grows_with_the_number_of_terms():
+    """Labels are sums of 10⁵ terms, added one by one: to √d ε, the teacher has no loss."""
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        X, target = rng.standard_normal((2, 10**5)), rng.standard_normal(10**5)
+        y = [sum((x * target).tolist()) for x in X]
+        run = train(LinearNetwork(target), X, y, learning_rate=1e-6, max_steps=1, progress=False)
+        assert (run.steps, run.stopped) == (0, "loss")
+
+
+def test_options_are_named_and_results_are_final(case):
+    with pytest.raises(TypeError, match="positional"):
+        train(LinearNetwork(case[2]), *case[:2], 0.1)
+    run = train(LinearNetwork(case[2]), *case[:2], max_steps=0, progress=False)
+    with pytest.raises(AttributeError):
+        run.steps = 1
+
+
 def test_divergence_is_an_error_that_names_the_learning_rate(case):
     X, y, source = case
     largest = np.linalg.eigvalsh(X.T @ X / 6)[-1]
