@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from playwright.sync_api import sync_playwright
 
 os.environ["TQDM_DISABLE"] = "1"  # inherited by the kernels that run the chapters
 
@@ -39,3 +40,13 @@ def site():
 def page_files(site):
     """Return the path of every page of the book; what is in `_static` is the theme's."""
     return sorted(path for path in site.rglob("*.html") if "_static" not in path.parts)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Return a headless Chromium."""
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield browser
+        browser.close()

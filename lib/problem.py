@@ -6,6 +6,7 @@ import numpy as np
 import scipy.linalg
 
 from lib import checks
+from lib.numerics import ten_digits
 from lib.row_space import row_space
 
 LAWS = ("gaussian", "rademacher", "student", "sphere")
@@ -82,8 +83,8 @@ class Population:
         """The population whose second moment is that of the rows of ``X`` (n, d): Σ = XᵀX/n.
 
         Nothing is centred: Σ is a second moment, not a covariance. It is zero where the rows do not
-        reach, up to rounding; small columns count beside large ones. Raises ValueError if Σ over-
-        or underflows. Cost O(nd² + d³).
+        reach, up to rounding; small columns count beside large ones. The largest entry of each
+        eigenvector is positive. Raises ValueError if Σ over- or underflows. Cost O(nd² + d³).
         """
         rounding = checks.rounding(X)
         X = checks.samples(X)
@@ -96,7 +97,10 @@ class Population:
         if not np.isfinite(values).all() or np.count_nonzero(values) < s.size:
             raise ValueError("X must have squares that neither over- nor underflow")
         null = scipy.linalg.qr(Vt.T, check_finite=False)[0][:, s.size :]
-        return cls(values, np.hstack([Vt.T, null]))
+        vectors = np.hstack([Vt.T, null])
+        # A sign for each, the same on every machine: what is drawn with ``sample`` hangs on it.
+        largest = np.argmax(ten_digits(np.abs(vectors), 1.0), axis=0)
+        return cls(values, vectors * np.sign(vectors[largest, np.arange(d)]))
 
     @property
     def dim(self):

@@ -30,7 +30,7 @@ def leave_one_out(K, residual, ridge=0.0):
     ridge : float
         δ ≥ 0. For δ = 0 and singular K it is the limit δ → 0: least squares where there is no
         interpolation, and the shortest way where there is more than one. Eigenvalues of K below
-        4nε of the largest count as zero.
+        4nε of the largest count as zero, ε being that of the precision in which K is given.
 
     Returns
     -------
@@ -220,11 +220,15 @@ def _deep_leave_one_out(X, y, sources, depth, rounding):
     z, g = np.column_stack([(U.T @ y) / s, seen]), U / s
     height = np.vecdot(g, g)[:, None]
     errors = (g @ z) / height
-    lost = errors**2 * height
-    norms = np.maximum(np.vecdot(z, z, axis=0) - lost, 0)
+    lost, whole = errors**2 * height, np.vecdot(z, z, axis=0)
+    norms = np.maximum(whole - lost, 0)
     unseen = np.vecdot(missed, missed, axis=0) + lost[:, 1:]
     learned, seen = norms[:, :1], norms[:, 1:]
-    if depth == math.inf and (seen <= 1e-14 * (seen + unseen)).any():
+    # What is seen without a sample is a difference, and is compared with the whole source as well.
+    nothing = np.maximum(
+        100 * rounding * whole[1:], (max(X.shape) * rounding) ** 2 * (seen + unseen)
+    )
+    if depth == math.inf and (seen <= nothing).any():
         raise ValueError("sources must not be orthogonal to n − 1 rows of X at infinite depth")
     c = np.exp(log_scale(seen, unseen, learned, learned - seen, 1 / depth))
     return (errors[:, :1] - c * errors[:, 1:]) * scale * size

@@ -299,7 +299,8 @@ def test_shapes_broadcast():
     assert risk.shape == (3, 2, 5)
     for index in np.ndindex(risk.shape):
         k, j, i = index
-        assert risk[index] == linear_risk(problem, n[i], ridge[j, 0], noise[k, 0, 0])
+        alone = linear_risk(problem, n[i], ridge[j, 0], noise[k, 0, 0])
+        assert risk[index] == pytest.approx(alone, rel=1e-13)
     assert isinstance(linear_risk(problem, 1), float)
     assert isinstance(deep_linear_risk(problem_with_gap([1.0], [1.0], [1.0]), 0.5, 2), float)
     assert risk_profile(problem, n, ridge, noise).shape == (3, 2, 5, 3)

@@ -30,5 +30,5 @@ def test_imports_run_one_way():
     foundations = "checks", "progress", "numerics", "fingerprint"
     assert {name: imports[name] for name in foundations} == dict.fromkeys(foundations, set())
     assert imports["row_space"] == {"numerics"}
-    assert imports["problem"] == {"checks", "row_space"}
+    assert imports["problem"] == {"checks", "numerics", "row_space"}
     assert imports["linear_regression"] == {"checks", "problem", "row_space"}

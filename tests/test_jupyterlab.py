@@ -13,7 +13,6 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from conftest import CHROMIUM, ROOT
 
@@ -106,16 +105,6 @@ def wait_for(url, server, log, seconds=60):
             if server.poll() is not None or time.monotonic() > end:
                 pytest.fail(f"JupyterLab did not start:\n{log.read_text()}")
             time.sleep(0.2)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Return a headless Chromium."""
-    with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

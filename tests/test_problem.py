@@ -69,6 +69,17 @@ def test_from_samples_has_the_second_moment_of_the_rows(population, n, seed):
     assert (empirical.eigenvalues[n:] <= atol).all()
 
 
+def test_eigenvectors_of_samples_have_one_sign():
+    """The same whatever the last digits are; what is drawn from them would else change sign."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((30, 8)) * np.arange(1, 9)
+    X[:, 3] = 0
+    vectors = Population.from_samples(X).eigenvectors
+    assert (vectors.max(axis=0) >= -vectors.min(axis=0)).all()
+    for other in X[rng.permutation(30)], -X, X * (1 + 1e-13 * rng.standard_normal(X.shape)):
+        np.testing.assert_allclose(Population.from_samples(other).eigenvectors, vectors, atol=1e-9)
+
+
 @pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("eigenvectors", [None, rotation(4, 0)], ids=["standard", "rotated"])
 def test_samples_have_second_moment_sigma(law, eigenvectors):

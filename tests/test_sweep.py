@@ -569,6 +569,7 @@ def test_a_sandbox_is_no_obstacle(condition):
     if subprocess.run([*shell, condition], capture_output=True).returncode:
         pytest.skip("may not make the sandbox")
     script = """
+from lib import datasets  # by scikit-learn, joblib as well
 from lib.sweep import sweep
 import joblib
 def table(): return sweep(lambda rng: {"value": 7}, {}, 2, n_jobs=2, progress=False)
