@@ -64,13 +64,15 @@ def compete(spectrum, gap, rng, *, law="gaussian"):
     } | similarity.side_by_side(problem, ranks=_RANKS)
 
 
-def contest(count, *, progress=True):
+def contest(count, *, law="gaussian", progress=True):
     """``compete`` on ``count`` independent random problems of each spectrum and kind of gap.
 
     Parameters
     ----------
     count : int
         Problems of each of the nine kinds, at least 1.
+    law : {"gaussian", "rademacher", "student", "sphere"}
+        As in ``Population.sample``.
     progress : bool
         Show a progress bar, on stderr.
 
@@ -83,7 +85,7 @@ def contest(count, *, progress=True):
     Raises
     ------
     TypeError, ValueError
-        If ``count`` is not as above.
+        If ``count`` or ``law`` is not as above.
 
     Notes
     -----
@@ -94,10 +96,10 @@ def contest(count, *, progress=True):
     tables = [
         sweep(
             compete,
-            {"spectrum": [spectrum], "gap": [gap]},
+            {"spectrum": [spectrum], "gap": [gap], "law": [law]},
             seeds=range(k * count, (k + 1) * count),
             progress=progress,
         )
         for k, (spectrum, gap) in kinds
     ]
-    return pd.concat(tables, ignore_index=True)
+    return pd.concat(tables, ignore_index=True).drop(columns="law")

@@ -1,6 +1,6 @@
 """The book's one figure style, its recurring plot elements, and its tables."""
 
-import sys
+import builtins
 
 import matplotlib as mpl
 import numpy as np
@@ -23,12 +23,12 @@ def use_style():
     In a notebook images have two pixels for one, and their width is stored with them: so they are
     as wide in JupyterLab as on the page.
     """
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    if shell:
+    get_ipython = getattr(builtins, "get_ipython", None)  # put there by IPython
+    if get_ipython:
         from matplotlib_inline.config import InlineBackend
 
         # The backend asks this object when it draws, whenever it was loaded.
-        InlineBackend.instance(parent=shell).figure_formats = {"retina"}
+        InlineBackend.instance(parent=get_ipython()).figure_formats = {"retina"}
     mpl.rcParams.update(
         {
             "figure.figsize": (WIDTH, 3.6),

@@ -57,15 +57,19 @@ def test_what_an_array_cannot_hold_is_not_lost_in_silence():
     for value, kind in (
         (np.ma.masked_equal([1.0, -9999], -9999), "MaskedArray of dtype float64"),
         (np.ones(2).view(quantity), "Quantity of dtype float64"),
-        (np.matrix([1.0, 2]), "matrix of dtype float64"),
+        (np.ones((1, 2)).view(np.matrix), "matrix of dtype float64"),
         (tensor, "Tensor of dtype torch.float32"),
         (np.array([1, "2"], dtype=object), "ndarray of dtype object"),
-        (pd.Series([1, pd.NA], dtype="Int64"), "Series of dtype"),
         (pd.Series(["1", "2"]), "Series of dtype"),
     ):
         for check in checks.array, checks.integers:
             with pytest.raises(TypeError, match=f"^y must be a.* array of .*got {kind}"):
                 check("y", value, (2,))
+    missing = pd.Series([1, pd.NA], dtype="Int64")  # an object to pandas 2, a NaN from 3 on
+    with pytest.raises((TypeError, ValueError), match="^y must be .*, got .* of dtype"):
+        checks.array("y", missing, (2,))
+    with pytest.raises(TypeError, match="^y must be an array of integers, got Series of dtype"):
+        checks.integers("y", missing, (2,))
     with pytest.raises(
         ValueError, match="^y must be finite, got NaN or infinity, of dtype float32"
     ):

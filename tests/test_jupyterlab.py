@@ -120,15 +120,15 @@ def lab(address, browser):
 
 
 OPEN = """path => window.jupyterapp.commands.execute(
-  'docmanager:open', {path, factory: 'Notebook'}).then(() => true)"""
-CLOSE = "() => window.jupyterapp.shell.currentWidget.dispose()"
+  'docmanager:open', {path, factory: 'Notebook'}).then(widget => { window.chapter = widget; })"""
+CLOSE = "() => window.chapter.dispose()"
 RENDERED = """texts => {
-  const all = selector => [...document.querySelectorAll('.jp-Notebook ' + selector)];
+  const all = selector => [...window.chapter.node.querySelectorAll('.jp-Notebook ' + selector)];
   return all('.jp-MarkdownCell .myst').filter(cell => cell.textContent).length == texts
     && all('img').every(image => image.complete);
 }"""
 STATE = """() => {
-  const all = selector => [...document.querySelectorAll('.jp-Notebook ' + selector)];
+  const all = selector => [...window.chapter.node.querySelectorAll('.jp-Notebook ' + selector)];
   const plain = cell => {
     const copy = cell.cloneNode(true);
     copy.querySelectorAll('.katex, code').forEach(element => element.remove());
@@ -159,10 +159,11 @@ def markdown(path):
 def look_at(lab, name, texts):
     """Open a notebook of so many text cells, and return what it looks like."""
     lab.evaluate(OPEN, name)
-    lab.wait_for_function(RENDERED, arg=texts, timeout=30_000)
-    state = lab.evaluate(STATE)
-    lab.evaluate(CLOSE)
-    return state
+    try:
+        lab.wait_for_function(RENDERED, arg=texts, timeout=60_000)
+        return lab.evaluate(STATE)
+    finally:
+        lab.evaluate(CLOSE)
 
 
 def test_what_is_broken_is_seen(lab):

@@ -44,6 +44,13 @@ def test_beside_what_was_added_up_the_rest_is_nothing(scale):
     assert result[4] == np.inf
 
 
+@pytest.mark.parametrize("power", [1e-200, 1.0, 1e3])
+@pytest.mark.parametrize("lead", [1.5, 9.99])
+def test_ten_digits_below_the_scale_are_kept(lead, power):
+    result = ten_digits(power * np.array([0.4e-10, 0.6e-10, 2.34e-10, -7.6e-10]), lead * power)
+    np.testing.assert_allclose(result, power * np.array([0, 1e-10, 2e-10, -8e-10]), rtol=1e-9)
+
+
 @given(st.lists(numbers, min_size=1, max_size=5), st.lists(numbers, max_size=3))
 def test_units_are_powers_of_two_near_the_largest(first, second):
     result = unit(np.array(first), np.array(second))

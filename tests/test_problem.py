@@ -80,6 +80,14 @@ def test_eigenvectors_of_samples_have_one_sign():
         np.testing.assert_allclose(Population.from_samples(other).eigenvectors, vectors, atol=1e-9)
 
 
+def test_from_samples_counts_all_directions_above_rounding():
+    """The smallest singular value of 100 rows, 10⁻¹² of the largest, is no rounding error."""
+    s = np.append(np.ones(19), 1e-12)
+    X = (rotation(100, 0)[:, :20] * s) @ rotation(20, 1).T
+    values = Population.from_samples(X).eigenvalues
+    np.testing.assert_allclose(values, s**2 / 100, rtol=0.01)  # which its own entries blur by 10⁻⁴
+
+
 @pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("eigenvectors", [None, rotation(4, 0)], ids=["standard", "rotated"])
 def test_samples_have_second_moment_sigma(law, eigenvectors):
@@ -130,6 +138,14 @@ def test_samples_depend_on_the_generator_alone(law):
     first, again = (population.sample(3, np.random.default_rng(7), law) for _ in range(2))
     np.testing.assert_array_equal(first, again)
     assert (first != population.sample(3, np.random.default_rng(8), law)).any()
+
+
+def test_what_is_wrong_with_a_spectrum_is_said():
+    for values in [1, -1, 0], [1, 0, -1], [-1]:
+        with pytest.raises(ValueError, match="^eigenvalues must be non-negative, got -1$"):
+            Population(values)
+    with pytest.raises(ValueError, match="^eigenvalues must be in descending order$"):
+        Population([1, 0, 1])
 
 
 def test_arrays_are_copied_and_read_only():
@@ -215,6 +231,44 @@ def test_random_problems_are_of_their_kind(spectrum, gap):
             assert 10**-0.5 <= length * (1 + 1e-12) and length <= 10**0.5 * (1 + 1e-12)
     first, again = (random_problem(d, spectrum, gap, np.random.default_rng(7)) for _ in range(2))
     np.testing.assert_array_equal(first.target, again.target)
+
+
+def test_random_problems_are_spread_as_they_say():
+    """Widths and spikes over all that is allowed, and the laws of all that is drawn."""
+    rng, d = np.random.default_rng(0), 40
+    draws = {name: [] for name in ("variance", "exponent", "tail", "gap", "source")}
+    widths, spikes = {"top": set(), "bottom": set()}, set()
+    for k in range(600):
+        gap = GAPS[k // 3 % 3]
+        problem = random_problem(d, SPECTRA[k % 3], gap, rng)
+        values = problem.population.eigenvalues
+        match SPECTRA[k % 3]:
+            case "isotropic":
+                draws["variance"].append(values[0])
+            case "power law":
+                draws["exponent"].append(-np.log2(values[1]))
+            case "spiked":
+                spikes.add(int((values == 1).sum()))
+                draws["tail"].append(np.log10(values[-1]))
+        if gap in widths:
+            widths[gap].add(int((np.abs(problem.gap) > 1e-14).sum()))
+        for name, vector in ("gap", problem.gap), ("source", problem.source):
+            draws[name].append(np.log10(np.linalg.norm(vector)))
+    assert spikes == widths["top"] == widths["bottom"] == set(range(2, 11))
+    limits = {"variance": (0.2, 1), "exponent": (0.25, 2), "tail": (-3, -0.5)}
+    for name, sample in draws.items():
+        low, high = limits.get(name, (-0.5, 0.5))
+        uniform = scipy.stats.uniform(low, high - low)
+        assert scipy.stats.kstest(sample, uniform.cdf).pvalue > 1e-3, name
+
+
+def test_problems_are_compared_by_identity():
+    """Their arrays have no one truth value; so they can be keys, and are found in lists."""
+    first, second = (Population([2.0, 1]) for _ in range(2))
+    assert first == first and first != second and len({first, second}) == 2
+    problems = [TransferProblem(first, np.zeros(2), np.ones(2)) for _ in range(2)]
+    assert problems[0] != problems[1] and problems.index(problems[1]) == 1
+    assert len(set(problems)) == 2
 
 
 # Kernels

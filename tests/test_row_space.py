@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 from hypothesis import given, settings
-from strategies import EPS, seeds
+from strategies import EPS, rotation, seeds
 
 from lib.row_space import left_vectors, row_space
 
@@ -70,6 +70,35 @@ def test_the_column_space_does_not_depend_on_the_scale_of_the_columns():
     for scales in 10.0 ** rng.uniform(-6, 6, (20, 6)):
         for U in row_space(Z * scales)[0], left_vectors(Z * scales)[0]:
             np.testing.assert_allclose(U @ U.T, Q @ Q.T, atol=1e-13)
+
+
+def test_columns_over_sixty_orders_of_magnitude_all_count():
+    rng = np.random.default_rng(0)
+    Z = rng.standard_normal((6, 4))
+    X = Z * 10.0 ** np.array([-30, 10, 30, -10])
+    U, s, Vt = row_space(X)
+    assert s.size == left_vectors(X)[1].size == 4
+    np.testing.assert_allclose((U * s) @ Vt, X, rtol=1e-12)
+    Q = np.linalg.qr(Z)[0]
+    for vectors in U, left_vectors(X)[0]:
+        np.testing.assert_allclose(vectors @ vectors.T, Q @ Q.T, atol=1e-13)
+
+
+def test_the_costly_decompositions_are_for_where_they_are_needed(monkeypatch):
+    """One that is ordinary for a condition below 10⁶, and none of X for left vectors, below 10²."""
+
+    def unexpected(*args, **options):
+        raise AssertionError("called")
+
+    Q, V = rotation(40, 0), rotation(60, 1)[:, :40]
+    monkeypatch.setattr(scipy.linalg.lapack, "dgejsv", unexpected)
+    s = np.logspace(0, -5, 40)
+    np.testing.assert_allclose(row_space((Q * s) @ V.T)[1], s, rtol=1e-9)
+    monkeypatch.setattr(scipy.linalg, "svd", unexpected)
+    s = np.logspace(0, -1.9, 40)
+    np.testing.assert_allclose(left_vectors((Q * s) @ V.T)[1], s, rtol=1e-9)
+    s, half = np.linspace(1, 0.25, 40), float(np.finfo("float16").eps)
+    np.testing.assert_allclose(left_vectors((Q * s) @ V.T, half)[1], s, rtol=1e-9)
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1, 1e200])

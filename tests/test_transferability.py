@@ -270,6 +270,16 @@ def test_what_counts_as_linear_in_the_features(residual, infinite):
     assert (logme(F, [3, 4, 5 * residual]) == math.inf) == infinite
 
 
+def test_what_the_features_miss_is_measured_to_its_own_digits():
+    """A share of 1.2·10⁻¹², beside features whose condition of 100 blurs their axes by 10⁻¹²."""
+    Q, s = rotation(200, 0)[:, :51], np.logspace(0, -1.99, 50)
+    z = np.random.default_rng(0).standard_normal(50)
+    y = Q @ np.append(z, 1.2e-12 * np.linalg.norm(z))
+    score = logme((Q[:, :50] * s) @ rotation(50, 1), y)
+    # Rounding of the entries changes the share by up to 1 %, in quadrature.
+    assert score == pytest.approx(on_a_grid(Q[:, :50], s, y), rel=0, abs=5e-3)
+
+
 @st.composite
 def classified(draw):
     """Features with any mean, of any shape and rank, and some classes."""
