@@ -469,6 +469,9 @@ def _eigenspaces(eigenvalues, weights):
 def _condensed(eigenvalues, weights):
     """Fewer points, with other weights (k, ·), that have the same sums Σᵢ wᵢf(λᵢ) up to rounding.
 
+    The first row of weights counts; its cumulative sums are whole at the end of each group, to the
+    last digit, for a level may lie in a wide gap below.
+
     For f analytic but for a pole at −κ < 0, as all that are summed here are: within a factor of 3
     of each other, eigenvalues are replaced by Chebyshev points, and f by its interpolant there. Its
     error is (2 + √3)⁻²⁶ of the largest f. The weights may be negative, but hardly cancel.
@@ -478,7 +481,7 @@ def _condensed(eigenvalues, weights):
     angles = np.linspace(0, np.pi, _POINTS)
     signs = np.where(np.arange(_POINTS) % 2, -1.0, 1.0)
     signs[[0, -1]] /= 2
-    points, sums = [], []
+    points, sums, counted = [], [], 0.0
     for start, stop in zip(starts, np.append(starts[1:], eigenvalues.size), strict=True):
         group, inside = eigenvalues[start:stop], weights[:, start:stop]
         if group.size > 2 * _POINTS:
@@ -493,7 +496,12 @@ def _condensed(eigenvalues, weights):
                 hit = ~np.isfinite(whole)  # an eigenvalue that is one of the points
                 basis[hit], whole[hit] = away[hit] == 0, 1
                 total += (inside[:, tile] / whole) @ basis
+            before = np.cumsum(np.append(counted, total[0, :-1]))[-1]
+            total[0, -1] = counted + inside[0].sum() - before
+            counted += inside[0].sum()
             group, inside = nodes, total
+        else:
+            counted += inside[0].sum()
         points.append(group)
         sums.append(inside)
     if not points:
@@ -553,7 +561,6 @@ def _excess(kappa, eigenvalues, counts, n):
     The eigenvalues above κ are counted, and only the rest is rounded.
     """
     upto = np.concatenate([[0.0], np.cumsum(counts)])
-    upto[-1] = np.round(upto[-1])  # all of them, to the last digit, if they are points
     excess = upto[np.searchsorted(-eigenvalues, -kappa)] - n
     slope = np.zeros_like(excess)
     kappa = kappa[:, None]

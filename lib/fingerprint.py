@@ -223,6 +223,8 @@ def _numpy(value):
     """Something of numpy's: its type and its bytes."""
     if isinstance(value, np.dtype):
         return repr(value), (value.metadata,)
+    if isinstance(value, np.ndarray) and type(value) is not np.ndarray:  # a mask, a unit
+        return f"a {type(value).__qualname__}", None
     parts = (type(value), value.dtype, value.shape)
     if value.dtype.hasobject or value.dtype.kind == "T":  # these hold addresses
         return "", (*parts, value.tolist())

@@ -66,13 +66,17 @@ def leave_one_out(K, residual, ridge=0.0):
     if values[0] < -250 * rounding:
         raise ValueError(f"K must be positive semi-definite, got the eigenvalue {values[0]:g}")
     null, kept = np.split(vectors, [np.searchsorted(values, rounding, side="right")], axis=1)
+
+    def outside(rows):
+        """K has the square of the condition of X: what is seen and what is not, mixes a little."""
+        return np.where(np.vecdot(null, null)[rows, None] > 1e-14, null[rows] @ null.T, 0)
+
     errors = _errors(
         kept,
         values[null.shape[1] :],
         ridge,
         residual.reshape(n, -1),
-        outside=lambda rows: null[rows] @ null.T,
-        nothing=1e-14,  # K has the square of the condition of X: what is seen and not, mixes
+        outside,
     )
     return errors.reshape(residual.shape)
 
@@ -145,9 +149,12 @@ def rank_sources(X, y, sources, ridge=0.0, *, kernel=None, depth=1):
         if kernel is not None or ridge > 0:
             raise ValueError("depth must be 1 with a kernel or a ridge")
         errors = _deep_leave_one_out(X, y, sources, depth, rounding)
-    scores = np.mean(errors**2, axis=0)
-    size = np.abs(y).max() + np.abs(answers).max()  # of what cancels in an error
-    return np.argsort(ten_digits(np.sqrt(scores), size), kind="stable"), scores
+    scale = unit(errors)  # squares must not over- or underflow before they are compared
+    scores = np.mean((errors / scale) ** 2, axis=0)
+    size = (np.abs(y).max() + np.abs(answers).max()) / scale  # of what cancels in an error
+    order = np.argsort(ten_digits(np.sqrt(scores), size), kind="stable")
+    with np.errstate(over="ignore", under="ignore"):
+        return order, scores * scale * scale
 
 
 def _from_inputs(X, residual, ridge, rounding):
@@ -161,20 +168,25 @@ def _from_inputs(X, residual, ridge, rounding):
         left[np.arange(rows.size), rows] = 1
         for _ in range(2):
             left -= (left @ U) @ U.T
+        # The span is known up to rounding times the condition of X with columns of one length.
+        heights = np.abs(X).max(axis=0)
+        t = scipy.linalg.svdvals(X / np.where(heights > 0, heights, 1), check_finite=False)
+        left[np.vecdot(left, left) <= (16 * len(X) * rounding * t[0] / t[s.size - 1]) ** 2] = 0
         return left
 
-    nothing = (16 * len(X) * rounding) ** 2
-    return _errors(U, (s / scale) ** 2, ridge / scale / scale, residual, outside, nothing)
+    with np.errstate(over="ignore"):
+        ridge = np.float64(ridge) / scale / scale
+    return _errors(U, (s / scale) ** 2, ridge, residual, outside)
 
 
-def _errors(U, values, ridge, residual, outside, nothing):
+def _errors(U, values, ridge, residual, outside):
     """(K + δI)⁻¹residual/diag (K + δI)⁻¹, in the limit if δ = 0, from the eigenvectors of K.
 
     ``U`` (n, r) are those with positive ``values`` (r,); ``outside`` takes positions of samples to
-    the parts of these unit vectors that lie outside their span, (·, n). A squared length of at most
-    ``nothing`` is rounding error: as δ → 0, the others do not determine such a sample.
+    the parts of these unit vectors that lie outside their span, (·, n); zero where nothing does but
+    rounding errors: as δ → 0, the others do not determine such a sample.
     """
-    if values.size == 0:
+    if values.size == 0 or math.isinf(ridge):  # in units of K, a ridge may overflow
         return residual.copy()
     coordinates = U.T @ residual
     weakest = values.min() + ridge
@@ -192,7 +204,7 @@ def _errors(U, values, ridge, residual, outside, nothing):
         left, U = outside(few), U[few]
         free, missed = np.vecdot(left, left)[:, None], left @ residual
         seen, share = U @ (weights[:, None] * coordinates), (U**2 @ weights)[:, None]
-        ratio, alone = ridge / weakest, free <= nothing
+        ratio, alone = ridge / weakest, free == 0
         with np.errstate(divide="ignore", invalid="ignore"):
             shared = (missed + ratio * seen) / (free + ratio * share)
             errors[few] = np.where(alone, seen / share, shared)

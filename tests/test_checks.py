@@ -165,6 +165,27 @@ def test_free_lengths_are_said():
         checks.samples(np.ones((2, 0)))
 
 
+def test_labels_are_as_many_as_rows():
+    X, y = checks.samples([[1, 2, 3], [4, 5, 6]], [7, 8])
+    assert X.shape == (2, 3) and y.dtype == np.float64 and y.tolist() == [7, 8]
+    with pytest.raises(ValueError, match=r"^y must have shape \(2\), got \(3,\)"):
+        checks.samples(np.ones((2, 3)), np.ones(3))
+
+
+def test_options_are_given_by_name():
+    """So that a value is not taken for another one's limit."""
+    for call in (
+        lambda: checks.array("x", [1], (1,), True),
+        lambda: checks.integers("x", [1], (1,), True),
+        lambda: checks.samples([[1]], [1], 1),
+        lambda: checks.symmetric("x", [[1]], 1),
+        lambda: checks.real("x", 1, 0),
+        lambda: checks.integer("x", 1, 0),
+    ):
+        with pytest.raises(TypeError, match="positional"):
+            call()
+
+
 def test_numbers_of_any_library_are_numbers():
     for value in 2, 2.0, np.float32(2), np.int8(2), Fraction(2):
         assert checks.real("x", value, at_least=2, at_most=2) == 2
@@ -215,3 +236,16 @@ def test_symmetric_matrices_pass_and_others_are_named():
             checks.symmetric("K", bad)
     with pytest.raises(ValueError, match="^K must be square with at least 2 rows"):
         checks.symmetric("K", [[1]], at_least=2)
+    assert checks.symmetric("K", np.zeros((0, 0)), at_least=0).shape == (0, 0)
+
+
+def test_symmetry_is_up_to_rounding():
+    """10⁻⁸ of the largest entry, or a hundred rounding errors if that is more."""
+    for rounding, tolerance in (np.finfo(float).eps, 1e-8), (1e-6, 1e-4), (1e-9, 1e-7):
+        for share, accepted in (0.9, True), (1.1, False):
+            K = 50 * np.array([[1, 0.5], [0.5 + share * tolerance, 1]])
+            if accepted:
+                assert checks.symmetric("K", K, rounding=rounding) is K
+            else:
+                with pytest.raises(ValueError, match="^K must be symmetric"):
+                    checks.symmetric("K", K, rounding=rounding)

@@ -613,6 +613,19 @@ def test_many_sizes_at_once_are_each_of_them(dim, exponent, ridge, noise, seed):
         )
 
 
+@pytest.mark.parametrize("gap", [1e-10, 1e-30, 1e-100])
+def test_points_count_every_eigenvalue_above_a_gap(gap):
+    """With as many samples as there are eigenvalues above it, κ is as small as those below."""
+    cluster = np.linspace(1, 0.5, 100)
+    eigenvalues = np.concatenate([cluster, gap * cluster])
+    sizes = np.arange(96, 105)
+    kappas = [effective_ridge(eigenvalues, int(n)) for n in sizes]
+    assert effective_ridge(eigenvalues, 100) < 10 * math.sqrt(gap)
+    np.testing.assert_allclose(effective_ridge(eigenvalues, sizes), kappas, rtol=1e-12)
+    points, sums = exact_risk._condensed(eigenvalues, np.ones((1, 200)))
+    assert points[25] == 0.5 and np.cumsum(sums[0])[[25, -1]].tolist() == [100, 200]
+
+
 @pytest.mark.parametrize("power", [1, 2, 3])
 def test_points_have_the_sums_of_their_eigenvalues(power):
     """Of Σ wᵢλᵢ/(λᵢ + κ)^p, for any κ, with weights on all, on one, and of any size."""

@@ -13,7 +13,7 @@ from lib.row_space import left_vectors, row_space
 
 @st.composite
 def matrices(draw):
-    """Rows or columns over up to twelve orders of magnitude; the rank, full or not, is returned."""
+    """Columns over up to twelve orders of magnitude; the rank, full or not, is returned."""
     n, d = draw(st.integers(1, 9)), draw(st.integers(1, 9))
     rank = draw(st.integers(1, min(n, d)))
     rng = np.random.default_rng(draw(seeds))
@@ -49,6 +49,18 @@ def test_small_singular_values_have_all_their_digits(case):
         S = mpmath.svd_r(mpmath.matrix(X.tolist()), compute_uv=False)
         exact = np.sort([float(x) for x in S])[::-1][:rank]
     np.testing.assert_allclose(row_space(X)[1], exact, rtol=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(4, 7), (7, 4), (6, 6)])
+def test_small_rows_keep_their_digits(shape):
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        X = rng.standard_normal(shape) * 10.0 ** rng.uniform(-5, 5, (shape[0], 1))
+        with mpmath.workdps(60):
+            S = mpmath.svd_r(mpmath.matrix(X.tolist()), compute_uv=False)
+            exact = np.sort([float(x) for x in S])[::-1]
+        for s in row_space(X)[1], left_vectors(X)[1]:
+            np.testing.assert_allclose(s, exact, rtol=1e-9)  # as above
 
 
 @given(matrices())

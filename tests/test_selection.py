@@ -230,6 +230,57 @@ def test_a_row_that_no_other_determines_under_a_tiny_ridge(ridge):
     assert score == pytest.approx(np.mean(np.square(expected)), rel=1e-9)
 
 
+@pytest.mark.parametrize("n", [10, 60, 300])
+def test_many_samples_beside_one_that_no_other_determines(n):
+    """What two projections leave of its leverage, some ε, is nothing for any number of samples."""
+    rng = np.random.default_rng(n)
+    for _ in range(5):
+        X, y = rng.standard_normal((n, 6)), rng.standard_normal(n)
+        X[1:, 5] = 0
+        squares = [
+            (y[i] - X[i] @ np.linalg.pinv(A) @ b) ** 2
+            for i in range(n)
+            for A, b in [without(i, X, y)]
+        ]
+        for ridge in 0, 1e-100:
+            score = rank_sources(X, y, np.zeros((1, 6)), ridge)[1]
+            assert score == pytest.approx(np.mean(squares), rel=1e-9)
+
+
+@pytest.mark.parametrize("power", [3, 8, 20])
+def test_dependent_rows_beside_one_that_no_other_touches(power):
+    """By hand: the third is the sum of two others, and the fourth alone sees the last weight."""
+    a = 2.0**-power
+    X = np.array([[1, 2, 3, 0], [2, 1, 0, 1], [3, 3, 3, 1], [a, 0, -a, 3 * a]])
+    y = np.array([1, 0, 2, a])
+    with mpmath.workdps(60):
+        squares = []
+        for i in range(4):
+            A, r = (
+                mpmath.matrix(np.delete(X, i, 0).tolist()),
+                mpmath.matrix(np.delete(y, i).tolist()),
+            )
+            delta = mpmath.mpf(10) ** -40
+            way = A.T * mpmath.lu_solve(A * A.T + delta * mpmath.eye(3), r)
+            squares.append((y[i] - (mpmath.matrix(X[i].tolist()).T * way)[0]) ** 2)
+    _, (score,) = rank_sources(X, y, np.zeros((1, 4)))
+    assert score == pytest.approx(float(sum(squares) / 4), rel=1e-6)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("size", [1e-200, 1e200])
+def test_the_order_survives_where_squares_do_not(size):
+    X, y = [[1, 0], [2, 0], [0, 1]], size * np.array([1.0, 2, 5])
+    assert rank_sources(X, y, [[0, 0], [0, 4 * size]])[0].tolist() == [1, 0]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_ridge_that_is_endless_beside_the_inputs_stays_at_the_source():
+    X = 1e-200 * np.array([[1, 0], [2, 0], [0, 1]])
+    _, scores = rank_sources(X, [1, 2, 5], [[0, 0], [0, 4e200]], 1e-12)
+    np.testing.assert_allclose(scores, [10, 2])
+
+
 def test_an_outlier_is_predicted_from_the_others():
     """Its leverage is 1 − 3·10⁻¹⁶, and it is the others that determine what is expected of it."""
     x, y = np.array([1, 1, 1, 1e8]), np.array([1.0, 2, 3, 4])

@@ -142,6 +142,31 @@ def test_logme_takes_the_highest_of_two_peaks(rest):
     assert caught == (rest < 0.06)
 
 
+def test_logme_finds_a_peak_just_below_the_weakest_feature():
+    """All is along the strongest; at t = 0.9 s_r² the rest of the labels is as far as it can be.
+
+    There Σ s²/(t + s²) = S, and a minimum needs t/rest = (S/n)/(1 − S/n), up to t beside 1.
+    """
+    n, s = 20, np.sqrt([1] + [1e-3] * 9)
+    S = 1 + 9 / 1.9
+    rest = 0.9e-3 * (n - S) / S
+    Q = rotation(n, 0)
+    y = Q[:, [0, 10]] @ np.sqrt([1 - rest, rest])
+    expected = on_a_grid(Q[:, :10], s, y)
+    assert expected - 1e-9 <= logme(Q[:, :10] * s, y) <= expected + 1e-4
+
+
+def test_logme_beside_labels_that_can_be_interpolated():
+    """At t → 0 is a peak, and from there the evidence falls; that further on is higher."""
+    s, z2 = np.sqrt([1, 1e-9, 1e-10, 1e-10]), np.array([1 - 1e-5, 1e-5, 0, 0])
+    Q = rotation(4, 0)
+    y = Q @ np.sqrt(z2)
+    expected = on_a_grid(Q, s, y)
+    at_zero = np.log(np.sum(z2 / s**2)) + np.log(s**2).mean()
+    assert expected > -(1 + np.log(2 * np.pi / 4) + at_zero) / 2 + 0.1
+    assert expected - 1e-9 <= logme(Q * s, y) <= expected + 1e-4
+
+
 def on_a_grid(U, s, y):
     """Return the highest evidence on a grid of t, its best β inserted."""
     n, z2 = len(U), (U.T @ y) ** 2
