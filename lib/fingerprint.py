@@ -225,7 +225,7 @@ def _numpy(value):
         return repr(value), (value.metadata,)
     if isinstance(value, np.ndarray) and type(value) is not np.ndarray:  # a mask, a unit
         return f"a {type(value).__qualname__}", None
-    parts = (type(value), value.dtype, value.shape)
+    parts = (type(value), value.dtype, value.shape, value.flags.fnc)  # sums hang on the order
     if value.dtype.hasobject or value.dtype.kind == "T":  # these hold addresses
         return "", (*parts, value.tolist())
     return "", (*parts, np.ascontiguousarray(value).tobytes())

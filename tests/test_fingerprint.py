@@ -190,3 +190,11 @@ def test_the_whole_library_is_fast():
         of(modules)
         seconds.append(time.perf_counter() - start)
     assert min(seconds) < 0.2  # some 0.03 where nothing else runs
+
+
+def test_masks_and_memory_order_count():
+    X = np.arange(6.0).reshape(2, 3)
+    assert fingerprint("x", X) == fingerprint("x", X.copy())
+    assert fingerprint("x", X) != fingerprint("x", np.asfortranarray(X))
+    with pytest.raises(ValueError, match="^x must reach only"):
+        fingerprint("x", np.ma.masked_equal(X, 3))
