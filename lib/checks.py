@@ -47,25 +47,41 @@ def rounding(value):
 def _numbers(name, value, kinds, what):
     """``value`` as a plain array with a dtype of one of ``kinds``."""
     dtype = getattr(value, "dtype", None)
-    if isinstance(value, np.ndarray) and type(value) not in (np.ndarray, np.memmap):
-        raise TypeError(  # its mask or its unit would be lost
-            f"{name} must be a plain array of {what}, got {type(value).__name__} of dtype {dtype}"
+    special = next(_special(value), None)
+    if special is not None:
+        raise TypeError(
+            f"{name} must be a plain array of {what}, got {type(special).__name__} "
+            f"of dtype {special.dtype}"
         )
     try:
         result = np.asarray(value)
         dtype = result.dtype
-        if dtype.kind == "O" and "f" in kinds:
-            if any(isinstance(item, str | bytes) for item in result.flat):
-                raise TypeError("text is not a number, even if it reads like one")
-            result = result.astype(np.float64)
+        if dtype.kind == "O":
+            if value is None or any(isinstance(item, str | bytes) for item in result.flat):
+                raise TypeError("neither text nor None is a number")
+            if "f" in kinds:
+                result = result.astype(np.float64)
+            elif all(isinstance(item, Integral) for item in result.flat):
+                result = np.array(result.tolist())  # so that booleans stay booleans
         if result.dtype.kind not in kinds:
             raise TypeError(f"these are not {what}")
-    except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: a tensor with gradients
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:  # RuntimeError: gradients
         raise TypeError(
             f"{name} must be an array of {what}, got {type(value).__name__} of dtype {dtype}: "
             f"{error}"
         ) from error
     return result
+
+
+def _special(value):
+    """Arrays in ``value`` that are no plain ones: their masks or units would be lost."""
+    if isinstance(value, np.ndarray):
+        if type(value) not in (np.ndarray, np.memmap):
+            yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            if not isinstance(item, float | int):
+                yield from _special(item)
 
 
 def _check_shape(name, result, shape):
@@ -114,7 +130,10 @@ def real(name, value, *, above=-math.inf, at_least=-math.inf, at_most=math.inf):
     """``value`` as a float with ``above < value``, ``at_least <= value <= at_most``."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a real number, got {type(value).__name__}")
-    value = float(value)
+    try:
+        value = float(value)
+    except OverflowError as error:
+        raise ValueError(f"{name} must be a number that fits a float64: {error}") from error
     if math.isfinite(value) and value > above and at_least <= value <= at_most:
         return value
     limits = [
@@ -135,6 +154,14 @@ def integer(name, value, *, at_least=None, at_most=None):
     if at_most is not None and value > at_most:
         raise ValueError(f"{name} must be at most {at_most}, got {value}")
     return value
+
+
+def depth(name, value, *, infinite=True):
+    """``value`` as an int ≥ 1, or ``math.inf`` where that is allowed; 2.0 is 2, as beside ∞."""
+    if infinite and isinstance(value, float | np.floating) and value == math.inf:
+        return math.inf
+    whole = isinstance(value, float | np.floating) and float(value).is_integer()
+    return integer(name, int(value) if whole else value, at_least=1)
 
 
 def choice(name, value, options):

@@ -6,7 +6,6 @@ matters of it.
 """
 
 import itertools
-import math
 
 import numpy as np
 import scipy.linalg
@@ -256,7 +255,7 @@ def balanced_layers(theta, depth, width, rng):
     Cost: O(d width + L width²). Source: thm-deep-bias.
     """
     theta = checks.array("theta", theta, (None,))
-    depth = checks.integer("depth", depth, at_least=1)
+    depth = checks.depth("depth", depth, infinite=False)
     width = checks.integer("width", width, at_least=1)
     inner = checks.generator("rng", rng).standard_normal((depth - 1, width))
     inner /= np.linalg.norm(inner, axis=1, keepdims=True)
@@ -434,9 +433,7 @@ def _check(X, y, source, depth):
 
 def _inverse_depth(depth, source):
     """1/L, if a network of this depth can hold the source and learn."""
-    if not (isinstance(depth, float) and depth == math.inf):
-        whole = isinstance(depth, float) and depth.is_integer()  # as in an array with infinity
-        depth = checks.integer("depth", int(depth) if whole else depth, at_least=1)
+    depth = checks.depth("depth", depth)
     if depth > 1 and not source.any():
         raise ValueError(
             "source must not be zero for depth above 1: a balanced network then has zero layers, "

@@ -5,8 +5,8 @@ seen by n samples, those well below are not. Equivalents are limits for large n 
 in the hundreds; ``flow_risk`` and ``optimal_stopping_time`` are exact, for given data.
 """
 
+import functools
 import math
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +19,9 @@ from lib.row_space import row_space
 
 _EPS, _TINY = np.finfo(float).eps, np.finfo(float).tiny
 _TILE = 1 << 15  # entries of a table (κ, λ) computed at a time: a tile stays in the cache
+_LOUD = 1e50  # σ over the size of what is to be learned, beyond which nothing else counts
 _INFINITY = 1e100  # κ/λ₁ at which every direction is unseen, to the last digit
+_LARGEST = 1e300  # κ/λ₁ that stands for infinity in sums
 _NOTHING = 1e-128  # the share of ‖θ_S‖² that stands for none, so that logarithms stay finite
 _SCAN = 4  # points per unit of log κ or log t; what is scanned varies over units of 1 or more
 _RATIO = 3.0  # eigenvalues within this ratio of each other,
@@ -122,7 +124,7 @@ def linear_risk(problem, n, ridge=0.0, noise=0.0):
     n, ridge, noise = _amounts(n=n, ridge=ridge, noise=noise)
     modes = _modes(problem, max(n.size, ridge.size))
     state = _state(modes, n, ridge / modes.scale)
-    return _plain(modes.in_units(state.risk(variance=modes.variance(noise))))
+    return _plain(modes.in_units(state.risk(noise=modes.relative(noise))))
 
 
 def deep_linear_risk(problem, n, depth):
@@ -189,11 +191,11 @@ def gap_norms(problem, n):
     modes = _modes(problem)
     (n,) = _amounts(n=n)
     kappa = _state(modes, n, 0.0).kappa
-    gap = np.stack([modes.eigenvalues * modes.gap, modes.gap])
-    ((seen, unseen),) = _sums(kappa, modes.eigenvalues, gap)
+    gap = modes.gap[None]
+    (seen,), (unseen,) = _sums(kappa, modes.eigenvalues, (1, 0, gap), (0, 1, gap))
     null = problem.population.coordinates(problem.gap)[problem.population.eigenvalues == 0]
     null = null / modes.size
-    norms = np.where(n > 0, seen, 0.0), kappa * unseen + null @ null
+    norms = np.where(n > 0, seen, 0.0), unseen + null @ null
     return tuple(_plain(norm * modes.size * modes.size) for norm in norms)
 
 
@@ -228,16 +230,15 @@ def risk_profile(problem, n, ridge=0.0, noise=0.0):
     modes = _modes(problem)
     n, ridge, noise = _amounts(n=n, ridge=ridge, noise=noise)
     state = _state(modes, n, ridge / modes.scale)
-    spread = state.spread(variance=modes.variance(noise))[..., None]
+    spread = state.spread(noise=modes.relative(noise))[..., None]
     u = problem.population.coordinates(problem.gap) / modes.size
     eigenvalues = problem.population.eigenvalues / modes.scale
     positive = np.count_nonzero(eigenvalues)  # along the others no error is ever felt
-    unresolved = eigenvalues[:positive] + state.kappa[..., None]
+    total = eigenvalues[:positive] + state.kappa[..., None]
+    unseen, seen = state.kappa[..., None] / total, eigenvalues[:positive] / total
     profile = np.zeros((*spread.shape[:-1], u.size))
-    profile[..., :positive] = eigenvalues[:positive] * (
-        (state.kappa[..., None] * u[:positive] / unresolved) ** 2
-        + eigenvalues[:positive] / unresolved**2 * spread
-    )
+    profile[..., :positive] = eigenvalues[:positive] * (unseen * u[:positive]) ** 2
+    profile[..., :positive] += np.where(seen > 0, seen**2 * spread, 0.0)
     return modes.in_units(profile)
 
 
@@ -310,8 +311,8 @@ def optimal_ridge(problem, n, noise=0.0):
     Returns
     -------
     float, or array of the common shape of n and ``noise``
-        0 where interpolation is best, or where all ridges are equally good; infinity where the gap
-        is zero on the population and the labels are noisy: nothing to learn.
+        0 where interpolation is best, or where all ridges are equally good, as for n below 10⁻⁵⁰;
+        infinity where the gap is zero on the population and the labels are noisy: nothing to learn.
 
     Raises
     ------
@@ -327,9 +328,10 @@ def optimal_ridge(problem, n, noise=0.0):
     """
     modes = _modes(problem)
     n, noise = np.broadcast_arrays(*_amounts(n=n, noise=noise))
-    pairs = zip(n.flat, modes.variance(noise).flat, strict=True)
-    ridges = [_optimal_ridge(modes, *pair) for pair in pairs]
-    return _plain(modes.scale * np.reshape(ridges, n.shape))
+    with np.errstate(over="ignore", under="ignore"):
+        pairs = zip(n.flat, modes.relative(noise).flat, strict=True)
+        ridges = [_optimal_ridge(modes, *pair) for pair in pairs]
+    return _plain(np.reshape(ridges, n.shape))
 
 
 def flow_risk(problem, X, times, noise=0.0):
@@ -366,10 +368,10 @@ def flow_risk(problem, X, times, noise=0.0):
     (times,) = _amounts(times=times)
     if times.ndim != 1:
         raise ValueError(f"times must have shape (any), got {times.shape}")
-    variance = path.variance(checks.real("noise", noise, at_least=0))
-    with np.errstate(over="ignore"):  # long after the end is the end
+    noise = path.relative(checks.real("noise", noise, at_least=0))
+    with np.errstate(over="ignore", under="ignore"):  # long after the end is the end
         times = times * path.scale * path.scale
-    return path.risk(times, variance) * path.size * path.level * path.size
+        return path.risk(times, noise) * path.size * path.level * path.size
 
 
 def optimal_stopping_time(problem, X, noise=0.0):
@@ -383,7 +385,8 @@ def optimal_stopping_time(problem, X, noise=0.0):
     Returns
     -------
     float
-        0 where training never helps, infinity where it should go on to the end.
+        0 where training never helps, nor would noise beyond 10⁵⁰ times the labels let one see it;
+        infinity where it should go on to the end.
 
     Raises
     ------
@@ -397,12 +400,15 @@ def optimal_stopping_time(problem, X, noise=0.0):
     point of the scan. Source: thm-linear-bias.
     """
     path = _path(problem, X)
-    variance = path.variance(checks.real("noise", noise, at_least=0))
     if path.rates.size == 0:
         return 0.0
-    times = _minima(partial(path.slope, variance=variance), *path.span(variance))
+    noise = path.relative(checks.real("noise", noise, at_least=0))
+    if path.rates.size == 0 or noise > _LOUD:  # such noise hides what could be learned
+        return 0.0
+    times = _minima(functools.partial(path.slope, noise=noise), *path.span(noise))
     times = np.concatenate([[0.0], times, [math.inf]])
-    return float(times[np.argmin(path.risk(times, variance))] / path.scale / path.scale)
+    with np.errstate(over="ignore"):
+        return float(times[np.argmin(path.risk(times, noise))] / path.scale / path.scale)
 
 
 # The spectrum and the teachers: equal eigenvalues are taken together, zero ones left out.
@@ -435,9 +441,10 @@ class _Modes(NamedTuple):
         """``risk`` in the units of the problem."""
         return risk * self.size * self.scale * self.size
 
-    def variance(self, noise):
-        """σ² in the units of the modes."""
-        return (noise / self.size / math.sqrt(self.scale)) ** 2
+    def relative(self, noise):
+        """σ in the units of the modes."""
+        with np.errstate(over="ignore", under="ignore"):
+            return noise / self.size / math.sqrt(self.scale)
 
 
 def _modes(problem, evaluations=1):
@@ -573,16 +580,16 @@ def _excess(kappa, eigenvalues, counts, n):
     return excess, slope
 
 
-def _sums(kappa, eigenvalues, *weights):
-    """Σᵢ wᵢ/(λᵢ + κ)^p with w the p-th of ``weights``, (m, d) each: a list of (m, *κ.shape)."""
+def _sums(kappa, eigenvalues, *terms):
+    """Σᵢ wᵢ sᵢ^p rᵢ^q with s = λ/(λ+κ), r = κ/(λ+κ), for each (p, q, w (m, d)): (m, *κ.shape)."""
     flat = kappa.ravel()
-    sums = [np.zeros((len(w), flat.size)) for w in weights]
+    sums = [np.zeros((len(w), flat.size)) for *_, w in terms]
     for tile in _tiles(eigenvalues.size, flat.size):
-        inverse = 1 / (eigenvalues[tile] + flat[:, None])
-        power = np.ones_like(inverse)
-        for total, w in zip(sums, weights, strict=True):
-            power *= inverse
-            total += np.einsum("nd,md->mn", power, w[:, tile])
+        total = eigenvalues[tile] + flat[:, None]
+        seen, unseen = eigenvalues[tile] / total, flat[:, None] / total
+        for target, (p, q, w) in zip(sums, terms, strict=True):
+            factors = functools.reduce(np.multiply, p * [seen] + q * [unseen])
+            target += np.einsum("nd,md->mn", factors, w[:, tile])
     return [total.reshape(len(total), *kappa.shape) for total in sums]
 
 
@@ -617,15 +624,17 @@ class _State(NamedTuple):
         more = self.height - scale
         return np.maximum(self.rest + more * (2 * self.cross + more * self.source), 0.0)
 
-    def spread(self, scale=None, variance=0.0):
+    def spread(self, scale=None, noise=0.0):
         """(R + σ²)/n = (bias + σ²)/(n − df₂)."""
-        total = self.bias(scale) + variance
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where((total == 0) | (self.n == 0), 0.0, total / self.spare)
+        root = np.hypot(np.sqrt(self.bias(scale)), noise)  # σ² may overflow
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            return np.where((root == 0) | (self.n == 0), 0.0, (root / np.sqrt(self.spare)) ** 2)
 
-    def risk(self, scale=None, variance=0.0):
+    def risk(self, scale=None, noise=0.0):
         """n (bias + σ²)/(n − df₂) − σ², without the subtractions."""
-        return self.bias(scale) + self.used * self.spread(scale, variance)
+        with np.errstate(over="ignore", invalid="ignore"):
+            spread = np.where(self.used > 0, self.used * self.spread(scale, noise), 0.0)
+        return self.bias(scale) + spread
 
     def at(self, index):
         return _State(*(field[index] for field in self))
@@ -638,7 +647,7 @@ def _state(modes, n, ridge):
     """The state at n samples with ``ridge``."""
     n, ridge = np.broadcast_arrays(n, ridge)
     kappa = _solve(modes.spectrum, (modes.eigenvalues, modes.counts), n, ridge)
-    kappa = np.minimum(kappa, _INFINITY * modes.eigenvalues.max(initial=0))
+    kappa = np.minimum(kappa, _LARGEST * modes.eigenvalues.max(initial=0))
     state = _resolution(modes, kappa)
     spare = state.spare + np.divide(ridge, kappa, out=np.zeros(n.shape), where=kappa > 0)
     return state._replace(n=n, spare=np.maximum(spare, n - modes.spectrum[1].sum()))
@@ -647,11 +656,15 @@ def _state(modes, n, ridge):
 def _resolution(modes, kappa):
     """The state, without ridge, at whatever n has this κ > 0."""
     eigenvalues, length = modes.eigenvalues, modes.length
-    first = eigenvalues * [modes.target, modes.source]
-    second = eigenvalues * [modes.counts * eigenvalues, modes.counts, *modes[2:6]]
-    seen, (used, slope, *missed) = _sums(kappa, eigenvalues, first, second)
-    spare = kappa * slope
-    missed = (kappa**2 * total for total in missed)
+    teachers = np.stack([modes.target, modes.source])
+    seen, (used,), (spare,), missed = _sums(
+        kappa,
+        eigenvalues,
+        (1, 0, teachers),
+        (2, 0, modes.counts[None]),
+        (1, 1, modes.counts[None]),
+        (0, 2, eigenvalues * modes[2:6]),
+    )
     seen = (total / length if length else total for total in seen)
     height = np.full(kappa.shape, modes.height)
     return _State(spare + used, kappa, used, spare, *missed, *seen, height)
@@ -659,8 +672,7 @@ def _resolution(modes, kappa):
 
 def _depth(depth, modes):
     """``depth`` if the theorem holds for it."""
-    if not (isinstance(depth, float) and depth == math.inf):
-        depth = checks.integer("depth", depth, at_least=1)
+    depth = checks.depth("depth", depth)
     if depth > 1 and modes.length == 0:
         raise ValueError("problem must have a source that is not zero if depth is above 1")
     if depth == math.inf and not modes.source.any():
@@ -713,28 +725,34 @@ def _log_highest(ends, depth):
     return log_risks.max() + 7 / 32 * np.log(ends.kappa[0] / ends.kappa[1]) ** 2
 
 
-def _optimal_ridge(modes, n, variance):
-    """δ* for one n and one σ². Given κ, both the risk and δ are explicit."""
+def _optimal_ridge(modes, n, noise):
+    """δ* for one n and one σ. Given κ, both the risk and δ are explicit."""
     eigenvalues, counts, gap = modes[:3]
     energy = eigenvalues * gap
-    signal = eigenvalues @ energy
+    trace, square, signal = counts @ eigenvalues, counts @ eigenvalues**2, eigenvalues @ energy
     if n == 0 or signal == 0:
-        return math.inf if n > 0 and variance > 0 else 0.0
+        return math.inf if n > 0 and noise > 0 else 0.0
+    if n < 1 / _LOUD:  # such ridges differ in no digit of the risk
+        return 0.0
+    if noise > _LOUD:  # κ is far above all eigenvalues
+        loudness = noise * math.sqrt(square / signal)
+        return float(modes.scale * loudness * loudness)
+    variance = noise**2
     start = _solve((eigenvalues, counts), (eigenvalues, counts), n, 0.0).item()
     if start == variance == 0:
         return 0.0
-    weights = (
-        np.zeros((0, energy.size)),
-        np.stack([energy, eigenvalues * counts]),
-        eigenvalues**2 * [gap, counts],
-    )
 
     def terms(kappa):
         """κ Σᵢ wᵢuᵢ²/Σᵢ wᵢ, (R + σ²)/n and δ."""
-        _, (bias, slope), (felt, weight) = _sums(kappa, eigenvalues, *weights)
+        (bias,), (slope,), (felt, weight) = _sums(
+            kappa,
+            eigenvalues,
+            (0, 2, energy[None]),
+            (1, 1, counts[None]),
+            (2, 1, np.stack([gap, counts])),
+        )
         excess, _ = _excess(kappa, eigenvalues, counts, n)
-        spread = (kappa**2 * bias + variance) / (kappa * slope - excess)
-        return kappa * felt / weight, spread, -kappa * excess
+        return kappa * felt / weight, (bias + variance) / (slope - excess), -kappa * excess
 
     def slope(x):
         pull, spread, _ = terms(np.exp(x))
@@ -742,7 +760,6 @@ def _optimal_ridge(modes, n, variance):
 
     # From ``high`` on the risk rises: κ ≥ λ₁ and df₂ ≤ n/2 bound either side of the condition. If κ
     # can be as small as it likes, the risk falls until ``low``.
-    trace, square = counts @ eigenvalues, counts @ eigenvalues**2
     limit = 16 * (energy.sum() + variance) / n * square / signal
     high = max(eigenvalues[0], 2 * trace / n, limit)
     ratio = (counts / eigenvalues).sum() / (gap / eigenvalues).sum()
@@ -752,7 +769,7 @@ def _optimal_ridge(modes, n, variance):
         kappa = np.append(start, kappa)
     _, spread, ridge = terms(kappa)
     best = np.argmin(spread)
-    return 0.0 if start and best == 0 else float(ridge[best])
+    return 0.0 if start and best == 0 else float(modes.scale * ridge[best])
 
 
 def _minima(slope, low, high):
@@ -786,30 +803,32 @@ class _Path(NamedTuple):
     scale: float  # of X,
     size: float  # and of u, so that no square over- or underflows
 
-    def variance(self, noise):
-        """σ² in these units."""
-        return (noise / self.size / self.scale) ** 2
+    def relative(self, noise):
+        """σ in these units."""
+        with np.errstate(over="ignore", under="ignore"):
+            return np.float64(noise) / self.size / self.scale
 
-    def risk(self, times, variance):
+    def risk(self, times, noise):
         decay = -np.outer(times, self.rates)
         bias = self._error(np.exp(decay)) ** 2 @ self.eigenvalues
-        return bias + variance / self.n * (np.expm1(decay) ** 2 / self.rates) @ self.energies()
+        learned = noise * np.sqrt(self.energies() / self.rates) * np.expm1(decay)
+        return bias + np.vecdot(learned, learned) / self.n
 
-    def slope(self, x, variance):
+    def slope(self, x, noise):
         """The derivative of the risk in log t at t = eˣ, divided by the size of its terms."""
         decay = -np.outer(np.exp(x), self.rates)
         left = np.exp(decay)
         felt = (self._error(left) * self.eigenvalues) @ self.basis.T  # vᵀΣ(θ_T − θ(t))
         gain = left * self.rates * self.learned * felt
-        loss = -variance / self.n * left * np.expm1(decay) * self.energies()
+        loss = -(noise**2) / self.n * left * np.expm1(decay) * self.energies()
         size = (np.abs(gain) + loss).sum(axis=1)
         return (loss - gain).sum(axis=1) / np.where(size > 0, size, 1.0)
 
-    def span(self, variance):
+    def span(self, noise):
         """A time before which the slope keeps its sign, and one after which e⁻³⁰ is unlearned."""
         error = self._error(np.ones(self.rates.size))
         gain = self.rates * self.learned @ (self.basis @ (self.eigenvalues * error))
-        loss = variance / self.n * (self.rates @ self.energies())
+        loss = noise**2 / self.n * (self.rates @ self.energies())
         turn = gain / loss if gain > 0 and loss > 0 else math.inf  # of R(0) − 2·gain·t + loss·t²
         return 1e-3 * min(1 / self.rates[0], turn), 30 / self.rates[-1]
 

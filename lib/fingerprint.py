@@ -1,5 +1,6 @@
 """A digest of code and data as they are in memory: equal only if what they reach is equal."""
 
+import builtins
 import copyreg
 import dis
 import functools
@@ -48,8 +49,10 @@ def fingerprint(name, value, *, strict=True):
 
     Notes
     -----
-    Positions in source files, comments and annotations do not count; docstrings do. Linear in what
-    is reached; all of this library takes some 30 ms.
+    Positions in source files, comments and annotations do not count; docstrings do. What a
+    ``functools.cache`` remembers is taken to be what its function returns now; settings that are
+    kept outside Python's objects (decimal's context, torch's default dtype) are not seen. Linear in
+    what is reached; all of this library takes some 30 ms.
     """
     digest = hashlib.blake2b(digest_size=16)
     # Whoever receives a pickle has the same objects, except that those which are pickled by value
@@ -121,7 +124,8 @@ def _function(function):
     for value in found.values():
         yield from _submodules(value, attributes)
     if scope.get("__name__") != __name__:  # this module follows what it looks up
-        yield from map(_Unknown, _computed(used, found, attributes))
+        modules = {name for level, name, _ in imports if not level}
+        yield from map(_Unknown, _computed(used, found, attributes, modules))
     for level, name, members in imports:
         if level:
             name = importlib.util.resolve_name("." * level + name, scope["__package__"])
@@ -161,15 +165,17 @@ def _names(code):
     return sorted(used), attributes, sorted(imports)
 
 
-def _computed(used, found, attributes):
-    """How a function looks up code by names that are not in its text."""
+def _computed(used, found, attributes, modules):
+    """How a function looks up code by names that are not in its text; it imports ``modules``."""
     packages = any(map(_is_package, found.values()))
     for name in used:
         if name not in found and (name in _LOOKUPS or packages and name in ("getattr", "vars")):
             yield name
-    for module, attribute in (importlib, "import_module"), (sys, "modules"):
+    ways = [(importlib, "import_module"), (sys, "modules")]
+    for module, attribute in ways + [(builtins, name) for name in sorted(_LOOKUPS)]:
         direct = any(value is getattr(module, attribute) for value in found.values())
-        if direct or attribute in attributes and any(value is module for value in found.values()):
+        here = module.__name__ in modules or any(value is module for value in found.values())
+        if direct or here and attribute in attributes:
             yield f"{module.__name__}.{attribute}"
 
 

@@ -88,7 +88,7 @@ class DeepLinearNetwork(torch.nn.Module):
         rng = checks.generator("rng", rng)
         sizes = [checks.integer("dim", dim, at_least=1)]
         sizes += [checks.integer("width", width, at_least=1)] * (
-            checks.integer("depth", depth, at_least=1) - 1
+            checks.depth("depth", depth, infinite=False) - 1
         )
         layers = [
             scale / np.sqrt(rows) * rng.standard_normal((rows, columns))

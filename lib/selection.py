@@ -57,28 +57,8 @@ def leave_one_out(K, residual, ridge=0.0):
     """
     rounding = checks.rounding(K)
     K = checks.symmetric("K", K, at_least=2, rounding=rounding)
-    n = len(K)
-    residual = checks.columns("residual", residual, n)
-    ridge = checks.real("ridge", ridge, at_least=0)
-    # Of the drivers, the one whose null space is accurate to rounding.
-    values, vectors = scipy.linalg.eigh(K, driver="evd", check_finite=False)
-    rounding *= 4 * n * max(values[-1], 0)
-    if values[0] < -250 * rounding:
-        raise ValueError(f"K must be positive semi-definite, got the eigenvalue {values[0]:g}")
-    null, kept = np.split(vectors, [np.searchsorted(values, rounding, side="right")], axis=1)
-
-    def outside(rows):
-        """K has the square of the condition of X: what is seen and what is not, mixes a little."""
-        return np.where(np.vecdot(null, null)[rows, None] > 1e-14, null[rows] @ null.T, 0)
-
-    errors = _errors(
-        kept,
-        values[null.shape[1] :],
-        ridge,
-        residual.reshape(n, -1),
-        outside,
-    )
-    return errors.reshape(residual.shape)
+    residual = checks.columns("residual", residual, len(K))
+    return _from_kernel("K", K, residual, checks.real("ridge", ridge, at_least=0), rounding)
 
 
 def rank_sources(X, y, sources, ridge=0.0, *, kernel=None, depth=1):
@@ -116,7 +96,8 @@ def rank_sources(X, y, sources, ridge=0.0, *, kernel=None, depth=1):
     -----
     Cost: O(nd min(n, d) + ns min(n, d) + nds) for all sources together. At depth above 1, each
     left-out sample has its own c_L, from one scalar root. Scores that agree to ten digits keep the
-    given order. Source: prop-loo.
+    given order. Columns may differ in scale as they like; rows (of weighted samples, say) within a
+    factor of 10⁶, beyond which the errors on the small ones lose digits. Source: prop-loo.
 
     Examples
     --------
@@ -135,16 +116,18 @@ def rank_sources(X, y, sources, ridge=0.0, *, kernel=None, depth=1):
     ridge = checks.real("ridge", ridge, at_least=0)
     if kernel is not None and not callable(kernel):
         raise TypeError(f"kernel must be callable, got {type(kernel).__name__}")
-    if not (isinstance(depth, float) and depth == math.inf):
-        depth = checks.integer("depth", depth, at_least=1)
+    depth = checks.depth("depth", depth)
     answers = X @ sources.T
     if depth == 1:
         residual = y[:, None] - answers
         if kernel is None:
             errors = _from_inputs(X, residual, ridge, rounding)
         else:
-            K = checks.array("kernel(X)", kernel(X), 2 * (len(X),))
-            errors = leave_one_out(K, residual, ridge)
+            K = kernel(X)
+            rounding = checks.rounding(K)
+            K = checks.symmetric("kernel(X)", K, at_least=2, rounding=rounding)
+            K = checks.array("kernel(X)", K, 2 * (len(X),))
+            errors = _from_kernel("kernel(X)", K, residual, ridge, rounding)
     else:
         if kernel is not None or ridge > 0:
             raise ValueError("depth must be 1 with a kernel or a ridge")
@@ -155,6 +138,24 @@ def rank_sources(X, y, sources, ridge=0.0, *, kernel=None, depth=1):
     order = np.argsort(ten_digits(np.sqrt(scores), size), kind="stable")
     with np.errstate(over="ignore", under="ignore"):
         return order, scores * scale * scale
+
+
+def _from_kernel(name, K, residual, ridge, rounding):
+    """As ``leave_one_out``, for the kernel matrix that is called ``name``."""
+    n = len(K)
+    # Of the drivers, the one whose null space is accurate to rounding.
+    values, vectors = scipy.linalg.eigh(K, driver="evd", check_finite=False)
+    rounding *= 4 * n * max(values[-1], 0)
+    if values[0] < -250 * rounding:
+        raise ValueError(f"{name} must be positive semi-definite, got the eigenvalue {values[0]:g}")
+    null, kept = np.split(vectors, [np.searchsorted(values, rounding, side="right")], axis=1)
+
+    def outside(rows):
+        """K has the square of the condition of X: what is seen and what is not, mixes a little."""
+        return np.where(np.vecdot(null, null)[rows, None] > 1e-14, null[rows] @ null.T, 0)
+
+    errors = _errors(kept, values[null.shape[1] :], ridge, residual.reshape(n, -1), outside)
+    return errors.reshape(residual.shape)
 
 
 def _from_inputs(X, residual, ridge, rounding):

@@ -84,6 +84,7 @@ def sweep(function, grid, seeds, *, cache=None, n_jobs=-1, progress=True):
     if np.ndim(seeds) == 0:
         seeds = range(checks.integer("seeds", seeds, at_least=1))
     seeds = [checks.integer("seeds", seed, at_least=0) for seed in seeds]
+    n_jobs = None if n_jobs is None else checks.integer("n_jobs", n_jobs)
     points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
     tasks = [(point, seed) for point in points for seed in seeds]
     files = [None] * len(tasks)
@@ -127,9 +128,11 @@ def _compute(calls, n_jobs, progress):
         except _OtherCodeError as error:
             reason = error
     raise RuntimeError(
-        "workers load other code from disk than this process runs: a module that the function or "
-        "the grid uses was edited, or changed by hand, after it was loaded. Reload it, restart "
-        f"Python (and the workers of a cluster), or use n_jobs=1 ({reason})"
+        "workers load other code from disk than this process runs, or find none: a module that the "
+        "function or the grid uses was edited, or changed by hand, after it was loaded; or "
+        "something that was defined here can be sent by its name only, as what functools.cache "
+        "makes. Reload the module, restart Python (and the workers of a cluster), move the "
+        f"definition to a module, or use n_jobs=1 ({reason})"
     ) from reason
 
 

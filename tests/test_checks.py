@@ -1,5 +1,6 @@
 """lib.checks: what is accepted, what is refused, and in which words."""
 
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -76,6 +77,35 @@ def test_what_an_array_cannot_hold_is_not_lost_in_silence():
         checks.array("y", np.array([1, np.nan], "float32"), (2,))
 
 
+@pytest.mark.parametrize("wrap", [lambda row: [row, row], lambda row: [[row, row]], tuple])
+def test_masks_inside_lists_are_refused(wrap):
+    row = np.ma.masked_equal([1.0, -9999.0], -9999)
+    with pytest.raises(TypeError, match="^X must be a plain array .*got Masked"):
+        checks.array("X", wrap(row), (...,))
+
+
+def test_numbers_too_large_for_a_float_are_refused():
+    with pytest.raises(TypeError, match="^X must be an array of real numbers, got list"):
+        checks.array("X", [1, 10**400], (2,))
+    with pytest.raises(ValueError, match="^ridge must be a number that fits a float64"):
+        checks.real("ridge", 10**400)
+
+
+def test_depths_are_whole_numbers_or_infinity():
+    for value in 3, 3.0, np.int8(3), np.float32(3):
+        assert checks.depth("depth", value) == 3 and type(checks.depth("depth", value)) is int
+    for value in math.inf, np.float32(math.inf):
+        assert checks.depth("depth", value) == math.inf
+        with pytest.raises(TypeError, match="^depth must"):
+            checks.depth("depth", value, infinite=False)
+    for value in 2.5, math.nan, -math.inf, "2", None, True, [2]:
+        with pytest.raises(TypeError, match="^depth must"):
+            checks.depth("depth", value)
+    for value in 0, 0.0, -1:
+        with pytest.raises(ValueError, match="^depth must be at least 1"):
+            checks.depth("depth", value)
+
+
 def test_files_in_memory_are_arrays(tmp_path):
     value = np.memmap(tmp_path / "X", dtype=float, mode="w+", shape=(2, 3))
     assert checks.array("X", value, (2, 3)).tolist() == np.zeros((2, 3)).tolist()
@@ -86,6 +116,10 @@ def test_integers_are_integers():
         result = checks.integers("k", value, (2,))
         assert result.dtype.kind in "iu" and result.tolist() == [1, 2]
     assert checks.integers("k", [True, False], (None,), booleans=True).tolist() == [True, False]
+    objects = np.array([2, np.int8(3)], dtype=object)  # as a column of a frame may be
+    assert checks.integers("k", objects, (2,)).tolist() == [2, 3]
+    with pytest.raises(TypeError, match="^k must be an array of integers, got ndarray of dtype"):
+        checks.integers("k", np.array([True, False], dtype=object), (2,))
     for value in [1.0, 2.0], [True, False], ["1"], [1j], [None], [1, "2"]:
         with pytest.raises(TypeError, match="^k must be an array of integers, got list of dtype"):
             checks.integers("k", value, (None,))
@@ -145,7 +179,7 @@ def test_columns_are_one_or_more(shape):
         (np.ones((3, 1, 1)), ValueError, r"shape \(3, any\), got \(3, 1, 1\)"),
         ([1, 2, np.nan], ValueError, "finite"),
         ([[1], [2], [np.inf]], ValueError, "finite"),
-        (None, ValueError, ""),
+        (None, TypeError, "real numbers, got NoneType"),
         ([[1, 2], [3], [4]], TypeError, "real numbers, got list"),
         ("abc", TypeError, "real numbers, got str"),
         (np.ones(3) * 1j, TypeError, "real numbers"),

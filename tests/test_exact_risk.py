@@ -308,6 +308,53 @@ def test_shapes_broadcast():
     assert isinstance(optimal_ridge(problem, 1, 1.0), float)
 
 
+def test_ratios_of_any_size():
+    """Where 1/κ² would overflow, and σ² too."""
+    eigenvalues = np.geomspace(1, 1e-160, 60)
+    problem = problem_with_gap(eigenvalues, np.ones(60), np.ones(60))
+    n = np.array([1, 30, 57, 58, 59])
+    with mpmath.workdps(400):
+        for count, risk in zip(n, linear_risk(problem, n), strict=True):
+            kappa = mpmath.mpf(effective_ridge(eigenvalues, count))
+            bias = sum(kappa**2 * v / (v + kappa) ** 2 for v in map(mpmath.mpf, eigenvalues))
+            spare = sum(kappa * v / (v + kappa) ** 2 for v in map(mpmath.mpf, eigenvalues))
+            assert risk == pytest.approx(float(count * bias / spare), rel=1e-9, abs=0)
+    risks = linear_risk(problem, np.arange(61))
+    for level in 1e-30, 1e-140, 1e-156:
+        assert sample_complexity(problem, level) == np.flatnonzero(risks > level)[-1] + 1
+    assert np.isfinite(deep_linear_risk(problem, n, 3)).all()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("noise", [1e20, 1e60, 1e100, 1e150])
+def test_noise_of_any_size(noise):
+    """δ* = dσ²/‖u‖² for a gap of ones; and labels of nothing but noise teach nothing."""
+    problem = problem_with_gap(1 / np.arange(1.0, 21), np.ones(20))
+    whole = linear_risk(problem, 0)
+    assert optimal_ridge(problem, 5, noise) == pytest.approx(noise**2, rel=1e-9)
+    assert optimal_ridge(problem, 1e-200, noise) == 0
+    assert linear_risk(problem, 3, math.inf, noise) == whole
+    assert risk_profile(problem, 3, math.inf, noise).sum() == pytest.approx(whole)
+    X = problem.population.sample(7, np.random.default_rng(3))
+    assert flow_risk(problem, X, [0.0], noise) == pytest.approx(whole)
+    assert optimal_stopping_time(problem, X, noise) <= 10 / noise**2
+    tiny = flow_risk(problem, X / noise, [0.0, 1, math.inf], 1.0)  # it learns at 1/σ² the speed
+    np.testing.assert_allclose(tiny, flow_risk(problem, X, [0.0, noise**-2, math.inf], noise))
+
+
+@pytest.mark.filterwarnings("error")
+def test_noise_that_overflows():
+    problem = problem_with_gap(1 / np.arange(1.0, 21), np.ones(20))
+    assert optimal_ridge(problem, 5, 1e200) == math.inf
+    assert linear_risk(problem, 3, 1.0, 1e200) == math.inf
+    assert linear_risk(problem, 3, math.inf, 1e200) == linear_risk(problem, 0)
+    X = problem.population.sample(7, np.random.default_rng(3))
+    for scale in 1e-160, 1e-200, 1e-300:
+        risk = flow_risk(problem, scale * X, [0.0, 1, math.inf], 1.0)
+        np.testing.assert_allclose(risk, [linear_risk(problem, 0)] * 2 + [math.inf])
+        assert optimal_stopping_time(problem, scale * X, 1.0) == 0
+
+
 def test_tables_are_never_held(monkeypatch):
     d, n = 200_000, np.linspace(0, 200_000, 100)
     rng = np.random.default_rng(0)

@@ -492,7 +492,7 @@ NAN, INF = np.nan, np.inf
         (lambda: rank_sources(X, Y, np.ones((4, 2))), "sources", ValueError),
         (lambda: rank_sources(X, Y, np.ones((0, 3))), "sources", ValueError),
         (lambda: rank_sources(X, Y, [[1, 2, NAN]]), "sources", ValueError),
-        (lambda: rank_sources(X, Y, None), "sources", ValueError),
+        (lambda: rank_sources(X, Y, None), "sources", TypeError),
         (lambda: rank_sources(X, Y, [["a", "b", "c"]]), "sources", TypeError),
         (
             lambda: rank_sources(X, Y, SOURCES * [[0], [1], [1], [1]], depth=2),
@@ -548,7 +548,9 @@ def test_sources_must_be_seen_at_infinite_depth():
         rank_sources(np.eye(3)[:2], np.ones(2), np.eye(3)[:1], depth=math.inf)
 
 
-@pytest.mark.parametrize("kernel", [3, lambda X: np.eye(len(X) + 1), lambda X: X[:, 0]])
+@pytest.mark.parametrize(
+    "kernel", [3, lambda X: np.eye(len(X) + 1), lambda X: X[:, 0], lambda X: -np.eye(len(X))]
+)
 def test_bad_kernels_are_named(kernel):
     with pytest.raises((TypeError, ValueError), match=r"^kernel(\(X\))? must"):
         rank_sources(np.eye(3)[:2], np.ones(2), np.eye(3)[:1], kernel=kernel)

@@ -643,6 +643,7 @@ def returns(value):
         ({"grid": {1: [1]}}, "grid", TypeError),
         ({"grid": {"n": [1], "rng": [2]}}, "grid", ValueError),
         ({"grid": {"n": [1], "seed": [2]}}, "grid", ValueError),
+        ({"n_jobs": 1.5}, "n_jobs", TypeError),
         ({"cache": 3}, "cache", TypeError),
         ({"cache": __file__}, "cache", ValueError),
         ({"seeds": 0}, "seeds", ValueError),
@@ -663,3 +664,20 @@ def test_arguments_that_do_not_fit_the_function_are_named():
         quiet(first_draw, {"m": [1]}, 1)
     with pytest.raises(ValueError, match="n_jobs"):
         quiet(first_draw, {"n": [1]}, 1, n_jobs=0)
+
+
+def test_what_workers_cannot_find_is_said(tmp_path):
+    script = """
+import functools
+@functools.cache
+def g(k):
+    return k
+def f(rng):
+    return dict(value=g(3))
+print(value(f), value(f, cache=None))
+try:
+    value(f, n_jobs=2, cache=None)
+except RuntimeError as error:
+    print("functools.cache" in str(error), "move the definition to a module" in str(error))
+"""
+    assert run(tmp_path, script) == ["3", "3", "True", "True"]
