@@ -380,6 +380,17 @@ def test_h_score_done_by_hand():
     assert h_score(separated[:, None], np.zeros(5, dtype=int)) == pytest.approx(0, abs=1e-30)
 
 
+@pytest.mark.parametrize(("spread", "score"), [(0, 0), (9e-13, 0), (1.1e-12, 1)])
+@pytest.mark.parametrize("shape", [(100, 1), (4, 9)])
+def test_what_counts_as_no_variance(shape, spread, score):
+    """Classes that differ by this share of the features, in all features alike."""
+    labels = np.arange(shape[0]) % 2
+    features = np.ones(shape) + spread * (2 * labels - 1)[:, None]
+    # Entries near 1 are rounded to 10⁻⁴ of the spread, which is square in the score.
+    assert h_score(features, labels) == pytest.approx(score, rel=1e-6)
+    assert h_score(0 * features, labels) == 0
+
+
 F = np.ones((3, 2))
 
 
