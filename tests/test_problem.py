@@ -32,6 +32,8 @@ def test_constructors_have_the_spectra_they_name():
     assert Population.spiked(4, 1, 0.1).eigenvalues.tolist() == [1, 0.1, 0.1, 0.1]
     assert Population.spiked(3, 0, 0.0).eigenvalues.tolist() == [0, 0, 0]
     assert Population.power_law(7, 1).dim == 7
+    for line in Population.isotropic(1), Population.power_law(1, 2), Population.spiked(1, 1, 0.1):
+        assert line.eigenvalues.tolist() == [1]
 
 
 @given(populations())
@@ -165,6 +167,8 @@ def test_arrays_are_copied_and_read_only():
             kept[0] = 5
     with pytest.raises(AttributeError):
         population.eigenvalues = values
+    with pytest.raises(AttributeError):
+        problem.source = source
 
 
 @given(problems(), seeds)
