@@ -1,5 +1,7 @@
 """lib.row_space against fifty digits: any rank, any shape, and columns of any scale."""
 
+import tracemalloc
+
 import hypothesis.strategies as st
 import mpmath
 import numpy as np
@@ -96,6 +98,26 @@ def test_columns_over_sixty_orders_of_magnitude_all_count():
         np.testing.assert_allclose(vectors @ vectors.T, Q @ Q.T, atol=1e-13)
 
 
+@pytest.mark.parametrize("scale", [1, 1e150])
+def test_columns_over_all_of_double_precision_count(scale):
+    X = scale * np.diag([1, 3e-308])
+    for s in row_space(X)[1], left_vectors(X)[1]:
+        np.testing.assert_allclose(s / scale, [1, 3e-308], rtol=1e-12)
+
+
+@pytest.mark.parametrize("function", [row_space, left_vectors])
+@pytest.mark.parametrize("shape", [(2000, 2), (2, 2000)])
+def test_memory_is_some_copies_of_the_matrix(function, shape):
+    """Where the scale of rows or columns asks for the costly ways; n × n or d × d are 1000 X."""
+    X = np.random.default_rng(0).standard_normal(shape)
+    X *= [[1], [1e-9]] if shape[0] == 2 else [1, 1e-9]
+    tracemalloc.start()
+    function(X)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak <= 10 * X.nbytes
+
+
 def test_the_costly_decompositions_are_for_where_they_are_needed(monkeypatch):
     """One that is ordinary for a condition below 10⁶, and none of X for left vectors, below 10²."""
 
@@ -106,6 +128,8 @@ def test_the_costly_decompositions_are_for_where_they_are_needed(monkeypatch):
     monkeypatch.setattr(scipy.linalg.lapack, "dgejsv", unexpected)
     s = np.logspace(0, -5, 40)
     np.testing.assert_allclose(row_space((Q * s) @ V.T)[1], s, rtol=1e-9)
+    beside_nothing = np.insert((Q * s) @ V.T, 7, 0, axis=1)
+    np.testing.assert_allclose(row_space(beside_nothing)[1], s, rtol=1e-9)
     monkeypatch.setattr(scipy.linalg, "svd", unexpected)
     s = np.logspace(0, -1.9, 40)
     np.testing.assert_allclose(left_vectors((Q * s) @ V.T)[1], s, rtol=1e-9)
@@ -122,6 +146,8 @@ def test_any_unit_will_do(scale):
     for shape in (3, 5), (5, 3):
         U, s, Vt = row_space(np.zeros(shape))
         assert U.shape == (shape[0], 0) and s.shape == (0,) and Vt.shape == (0, shape[1])
+        U, s = left_vectors(np.zeros(shape))
+        assert U.shape == (shape[0], 0) and s.shape == (0,)
 
 
 def test_rank_is_that_of_the_precision_that_was_given():
