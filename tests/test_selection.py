@@ -170,6 +170,16 @@ def test_rounding_errors_are_no_eigenvalues(ridge):
             np.testing.assert_allclose(errors, expected, rtol=0, atol=slack(X, y))
 
 
+@pytest.mark.parametrize(("share", "counts"), [(0.99, False), (1.01, True)])
+@pytest.mark.parametrize("kind", ["float64", "float32"])
+def test_what_counts_as_an_eigenvalue_of_the_kernel(kind, share, counts):
+    """From 4nε of the largest on, in the precision of K: then the two twins tell each other."""
+    K = np.eye(3)
+    K[1:, 1:] = share * 4 * 3 * float(np.finfo(kind).eps) / 2
+    errors = leave_one_out(K.astype(kind), [1.0, 2, 5])
+    np.testing.assert_allclose(errors, [1, -3, 3] if counts else [1, 2, 5], rtol=1e-9)
+
+
 def test_short_twins_count():
     """Of two parallel rows one is 10⁶ times as long as the other, which still tells its label."""
     rng = np.random.default_rng(0)
@@ -303,6 +313,19 @@ def test_single_precision_has_the_rank_it_was_given():
     errors = leave_one_out(X @ X.T, y)
     single = X.astype("float32")
     np.testing.assert_allclose(leave_one_out(single @ single.T, y), errors, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize(("n", "d"), [(6, 1000), (10, 300)])
+def test_a_row_that_no_other_determines_in_single_precision(n, d):
+    """Rounding adds up over columns of one sign, and is still told from what the others say."""
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        X = rng.uniform(0, 1, (n, 3)) @ rng.uniform(0, 1, (3, d))
+        X[0], y = rng.uniform(0, 1, d), rng.standard_normal(n)
+        expected = np.mean(refitted(linear_regression.finetune, X, y, np.zeros(d)) ** 2)
+        for rounded in X, X.astype("float32"):
+            (score,) = rank_sources(rounded, y, np.zeros((1, d)))[1]
+            assert score == pytest.approx(expected, rel=1e-4)  # as above
 
 
 @pytest.mark.parametrize("n", [2, 6, 20])
@@ -546,6 +569,9 @@ def test_nothing_to_learn_from_leaves_the_source_as_it_is():
 def test_sources_must_be_seen_at_infinite_depth():
     with pytest.raises(ValueError, match=r"^sources must"):
         rank_sources(np.eye(3)[:2], np.ones(2), np.eye(3)[:1], depth=math.inf)
+    turned = rotation(8, 0)[:4]  # what rounding leaves in the rows of a source outside is nothing
+    with pytest.raises(ValueError, match=r"^sources must"):
+        rank_sources(turned[:3], np.ones(3), turned[3:], depth=math.inf)
 
 
 @pytest.mark.parametrize(
