@@ -83,6 +83,17 @@ def test_aliases_and_cycles_are_followed():
     assert of(deep) != of([])
 
 
+def test_what_a_module_shares_is_its_own_where_a_copy_arrives(monkeypatch):
+    """A worker has the module's object, and beside it the copy that the function came with."""
+    module = types.ModuleType("module_that_shares")
+    module.K = [1]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    function = make("def f(): return K, module.K", K=module.K, module=module)
+    arrived = cloudpickle.loads(cloudpickle.dumps(function))
+    assert arrived()[0] is not arrived()[1] is module.K
+    assert of(arrived) == of(function)
+
+
 def test_a_set_that_its_element_leads_back_to():
     class Peer:
         def __init__(self, k):
