@@ -2,6 +2,9 @@
 
 import dis
 import functools
+import importlib.machinery
+import importlib.metadata
+import importlib.util
 import inspect
 import os
 import pickle
@@ -13,7 +16,9 @@ import types
 import cloudpickle
 import numpy as np
 import pytest
+import scipy.special
 import torch
+from mpl_toolkits.axes_grid1 import make_axes_locatable
 
 import lib.exact_risk
 import lib.fingerprint
@@ -47,6 +52,7 @@ DIFFERENT = [
 
 def test_different_values_have_different_fingerprints():
     assert len(set(map(of, DIFFERENT))) == len(DIFFERENT)
+    assert of(np.expm1) != of(scipy.special.expm1)  # which pickle may take for another's
 
 
 @pytest.mark.parametrize("value", DIFFERENT, ids=repr)
@@ -143,6 +149,25 @@ def test_only_what_is_named_counts():
     assert of(make(source, K=1, L=1)) == of(make(source, K=1, L=2)) != of(make(source, K=2, L=1))
 
 
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [("k", True), ("_k", True), ("__k", True), ("k__", True), ("__file__", False)],
+)
+def test_a_module_counts_with_all_but_what_python_notes_there(name, counts):
+    one, other = types.ModuleType("m"), types.ModuleType("m")
+    for module, value in (one, 1), (other, 2):
+        setattr(module, name, value)
+    assert (of(one) != of(other)) == counts
+
+
+@pytest.mark.parametrize("kind", [object, np.dtypes.StringDType()])
+def test_arrays_that_hold_addresses_count_with_what_is_there(kind):
+    def texts(letter):
+        return np.array([letter * k for k in (20, 50)], dtype=kind)
+
+    assert of(texts("a")) == of(texts("a")) != of(texts("b"))
+
+
 def test_globals_are_those_that_dis_finds():
     def within(code):
         yield code
@@ -169,6 +194,34 @@ def test_the_version_of_installed_code_counts(monkeypatch):
     lib.fingerprint._release.cache_clear()
     assert not set(before) & set(after)
     assert list(map(of, functions)) == before
+
+
+def test_the_version_counts_of_a_distribution_with_another_name(monkeypatch):
+    """The package mpl_toolkits is of matplotlib, and has no version of its own."""
+    before, version = of(make_axes_locatable), importlib.metadata.version
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            importlib.metadata,
+            "version",
+            lambda name: "0.1" if name == "matplotlib" else version(name),
+        )
+        lib.fingerprint._release.cache_clear()
+        after = of(make_axes_locatable)
+    lib.fingerprint._release.cache_clear()
+    assert of(make_axes_locatable) == before != after
+
+
+def test_this_library_is_followed_also_where_it_is_installed(monkeypatch):
+    before, find = of(lib.relu), importlib.util.find_spec
+    spec = importlib.machinery.ModuleSpec("lib", None, origin="/site-packages/lib/__init__.py")
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            importlib.util, "find_spec", lambda name: spec if name == "lib" else find(name)
+        )
+        lib.fingerprint._release.cache_clear()
+        after = of(lib.relu)
+    lib.fingerprint._release.cache_clear()
+    assert after == before
 
 
 @pytest.mark.parametrize(
@@ -208,9 +261,11 @@ def test_the_whole_library_is_fast():
     assert min(seconds) < 0.2  # some 0.03 where nothing else runs
 
 
-def test_masks_and_memory_order_count():
+def test_masks_bits_and_memory_order_count():
     X = np.arange(6.0).reshape(2, 3)
     assert fingerprint("x", X) == fingerprint("x", X.copy())
     assert fingerprint("x", X) != fingerprint("x", np.asfortranarray(X))
+    nothing = np.array([np.nan])  # of which np.copysign sees the sign
+    assert fingerprint("x", nothing) != fingerprint("x", -nothing)
     with pytest.raises(ValueError, match="^x must reach only"):
         fingerprint("x", np.ma.masked_equal(X, 3))
