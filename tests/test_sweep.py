@@ -129,6 +129,18 @@ def test_one_blas_thread_inside_and_as_many_as_before_outside(backend):
     assert [pool["num_threads"] for pool in threadpool_info()] == before
 
 
+def test_all_cores_work_unless_told_otherwise():
+    cores = joblib.cpu_count()
+    all_there = threading.Barrier(cores)
+
+    def meet(n, rng):
+        all_there.wait(10)
+        return {}
+
+    with joblib.parallel_config("threading"):
+        assert len(sweep(meet, {"n": range(cores)}, 1, progress=False)) == cores
+
+
 # Interruptions
 
 
@@ -213,6 +225,18 @@ def test_what_cannot_be_read_or_replaced_is_computed_with_a_warning(tmp_path):
         again = quiet(first_draw, {"n": [1]}, 1, cache=tmp_path)
     pd.testing.assert_frame_equal(again, first, check_exact=True)
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_warning_is_of_the_line_that_sweeps_and_says_the_first_reason(tmp_path):
+    quiet(first_draw, {"n": [1]}, 1, cache=tmp_path)
+    (first,) = tmp_path.iterdir()
+    quiet(first_draw, {"n": [2]}, 1, cache=tmp_path)
+    for file in list(tmp_path.iterdir()):
+        file.unlink()
+        file.mkdir()
+    with pytest.warns(UserWarning, match=f"2 of 2 results .*{first.name}") as seen:
+        sweep(first_draw, {"n": [1, 2]}, 1, cache=tmp_path, n_jobs=1, progress=False)
+    assert seen[0].filename == __file__
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
@@ -594,9 +618,9 @@ import numpy as np
 from lib.sweep import sweep
 def function(n, rng):
     return {"value": n}
-for shown in False, True:
+for shown in {"progress": False}, {"progress": True}, {}:
     print("shown:", shown, file=sys.stderr)
-    sweep(function, {"n": range(3)}, 2, n_jobs=1, progress=shown)
+    sweep(function, {"n": range(3)}, 2, n_jobs=1, **shown)
 """
 
 
@@ -609,9 +633,10 @@ def test_progress_goes_to_stderr_alone():
         check=True,
     )
     assert run.stdout == ""
-    hidden, shown = run.stderr.split("shown: True")
-    assert hidden == "shown: False\n"
-    assert "sweep:" in shown and "/6" in shown
+    _, hidden, *shown = run.stderr.split("shown:")
+    assert hidden == " {'progress': False}\n" and len(shown) == 2
+    for text in shown:
+        assert "sweep:" in text and "/6" in text
 
 
 # Bad input
@@ -657,6 +682,11 @@ def returns(value):
 def test_bad_input_is_named(options, argument, error):
     with pytest.raises(error, match=f"^{argument} must"):
         quiet(**{"function": first_draw, "grid": {"n": [1]}, "seeds": 1} | options)
+
+
+def test_options_are_given_by_name():
+    with pytest.raises(TypeError, match="positional"):
+        sweep(first_draw, {"n": [1]}, 1, None)
 
 
 def test_arguments_that_do_not_fit_the_function_are_named():
