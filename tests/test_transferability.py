@@ -142,14 +142,16 @@ def test_logme_takes_the_highest_of_two_peaks(rest):
     assert caught == (rest < 0.06)
 
 
-def test_logme_finds_a_peak_just_below_the_weakest_feature():
-    """All is along the strongest; at t = 0.9 s_r² the rest of the labels is as far as it can be.
+@pytest.mark.parametrize(("n", "ratio"), [(20, 0.9), (200, 1.7)])
+def test_logme_finds_a_peak_beside_the_weakest_feature(n, ratio):
+    """All is along the strongest but a rest that puts the minimum at t = ratio · s_r².
 
-    There Σ s²/(t + s²) = S, and a minimum needs t/rest = (S/n)/(1 − S/n), up to t beside 1.
+    There Σ s²/(t + s²) = S, and a minimum needs t/rest = (S/n)/(1 − S/n), up to t beside 1. Below
+    s_r² the scan goes as far as it must, and not less far where it could end above.
     """
-    n, s = 20, np.sqrt([1] + [1e-3] * 9)
-    S = 1 + 9 / 1.9
-    rest = 0.9e-3 * (n - S) / S
+    s = np.sqrt([1] + [1e-3] * 9)
+    S = 1 + 9 / (1 + ratio)
+    rest = ratio * 1e-3 * (n - S) / S
     Q = rotation(n, 0)
     y = Q[:, [0, 10]] @ np.sqrt([1 - rest, rest])
     expected = on_a_grid(Q[:, :10], s, y)
