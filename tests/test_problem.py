@@ -150,6 +150,16 @@ def test_what_is_wrong_with_a_spectrum_is_said():
         Population([1, 0, 1])
 
 
+def test_eigenvectors_are_orthonormal_to_eight_digits():
+    def leaning(angle):
+        return np.array([[1, angle], [0, 1]])
+
+    np.testing.assert_array_equal(Population([1, 1], leaning(1e-8)).eigenvectors, leaning(1e-8))
+    for V in leaning(1.001e-8), 1.00000001 * np.eye(2), 0.99999999 * np.eye(2):
+        with pytest.raises(ValueError, match="^eigenvectors must have orthonormal columns$"):
+            Population([1, 1], V)
+
+
 def test_arrays_are_copied_and_read_only():
     values, V, source, target = np.array([2.0, 1]), np.eye(2), np.ones(2), np.zeros(2)
     population = Population(values, V)
@@ -262,6 +272,8 @@ def test_random_problems_are_spread_as_they_say():
     limits = {"variance": (0.2, 1), "exponent": (0.25, 2), "tail": (-3, -0.5)}
     for name, sample in draws.items():
         low, high = limits.get(name, (-0.5, 0.5))
+        ends = np.abs([min(sample) - low, max(sample) - high])
+        assert (ends < 0.05 * (high - low)).all(), name
         uniform = scipy.stats.uniform(low, high - low)
         assert scipy.stats.kstest(sample, uniform.cdf).pvalue > 1e-3, name
 
@@ -380,6 +392,7 @@ NAN, INF = np.nan, np.inf
         (lambda: Population.isotropic(2, -1.0), "variance", ValueError),
         (lambda: Population.isotropic(2, NAN), "variance", ValueError),
         (lambda: Population.isotropic(2, "1"), "variance", TypeError),
+        (lambda: Population.power_law(0, 1), "dim", ValueError),
         (lambda: Population.power_law(-1, 1), "dim", ValueError),
         (lambda: Population.power_law(2, -1), "exponent", ValueError),
         (lambda: Population.power_law(2, INF), "exponent", ValueError),
