@@ -180,6 +180,14 @@ def test_what_counts_as_an_eigenvalue_of_the_kernel(kind, share, counts):
     np.testing.assert_allclose(errors, [1, -3, 3] if counts else [1, 2, 5], rtol=1e-9)
 
 
+def test_what_counts_as_positive_semi_definite():
+    """Down to −1000 nε of the largest, an eigenvalue is the rounding of a zero."""
+    limit, y = -1000 * 2 * EPS, [1.0, 2]
+    assert leave_one_out(np.diag([1, 0.999 * limit]), y).tolist() == y
+    with pytest.raises(ValueError, match="^K must be positive semi-definite, .* eigenvalue -4.4"):
+        leave_one_out(np.diag([1, 1.001 * limit]), y)
+
+
 def test_short_twins_count():
     """Of two parallel rows one is 10⁶ times as long as the other, which still tells its label."""
     rng = np.random.default_rng(0)
