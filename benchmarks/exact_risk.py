@@ -10,8 +10,9 @@ import numpy as np
 from scipy.optimize import bisect
 from timing import in_turns, table, timed
 
-from lib.exact_risk import deep_linear_risk, linear_risk, sample_complexity
+from lib.exact_risk import deep_linear_risk, linear_risk
 from lib.linear_regression import learning_curve
+from lib.planning import sample_complexity
 from lib.problem import Population, TransferProblem
 
 SEEDS = 20

@@ -9,6 +9,8 @@ from lib import checks, relu
 from lib.numerics import unit
 from lib.problem import Population, TransferProblem
 
+__all__ = ["concentration", "covariance_error", "ntk_bound", "spectral_bound", "uniform_bound"]
+
 
 def covariance_error(population, X):
     """e = ‖Σ − Σ̂‖ (spectral norm), with Σ̂ = XᵀX/n.

@@ -9,6 +9,23 @@ from numbers import Integral, Real
 
 import numpy as np
 
+__all__ = [
+    "amounts",
+    "array",
+    "choice",
+    "columns",
+    "depth",
+    "generator",
+    "instance",
+    "integer",
+    "integers",
+    "plain",
+    "real",
+    "rounding",
+    "samples",
+    "symmetric",
+]
+
 _EPS = float(np.finfo(np.float64).eps)
 
 
@@ -164,6 +181,24 @@ def depth(name, value, *, infinite=True):
     return integer(name, int(value) if whole else value, at_least=1)
 
 
+def amounts(**values):
+    """Arrays of numbers that are not negative, of shapes that broadcast, with as many axes each.
+
+    Those called ``ridge`` or ``times`` may be infinite.
+    """
+    result = []
+    for name, value in values.items():
+        amount = array(name, value, (...,), infinite=name in ("ridge", "times"))
+        if amount.size and amount.min() < 0:
+            raise ValueError(f"{name} must be at least 0, got {amount.min():g}")
+        result.append(amount)
+    try:
+        axes = len(np.broadcast_shapes(*(amount.shape for amount in result)))
+    except ValueError as error:
+        raise ValueError(f"{', '.join(values)} must have shapes that broadcast: {error}") from error
+    return [amount.reshape((1,) * (axes - amount.ndim) + amount.shape) for amount in result]
+
+
 def choice(name, value, options):
     """``value`` if it is one of ``options``."""
     if value not in options:
@@ -186,3 +221,8 @@ def instance(name, value, kind):
     if not isinstance(value, kind):
         raise TypeError(f"{name} must be a {kind.__name__}, got {type(value).__name__}")
     return value
+
+
+def plain(value):
+    """A float for a single number."""
+    return float(value) if np.ndim(value) == 0 else value

@@ -6,24 +6,73 @@ import numpy as np
 import pandas as pd
 
 from lib import bounds, checks, linear_regression, similarity
-from lib.problem import GAPS, SPECTRA, random_problem
+from lib.problem import Population, TransferProblem
 from lib.sweep import sweep
 
+__all__ = ["GAPS", "SPECTRA", "compete", "contest", "random_problem"]
+
+SPECTRA = ("isotropic", "power law", "spiked")
+GAPS = ("top", "bottom", "everywhere")
 _DIM = 100
 _DRAWS = 10
 _RANKS = (10, 25, 50)
 
 
+def random_problem(dim, spectrum, gap, rng):
+    """A transfer problem drawn at random, of a kind: for comparing measures over many problems.
+
+    Parameters
+    ----------
+    dim : int
+        d, at least 20.
+    spectrum : {"isotropic", "power law", "spiked"}
+        The family of Σ, in the standard basis: variance uniform in [0.2, 1]; exponent uniform in
+        [0.25, 2]; between 2 and d/4 spikes of 1 over a tail log-uniform in [10⁻³, 0.3].
+    gap : {"top", "bottom", "everywhere"}
+        Where the gap lives: in the first directions or the last, between d/20 and d/4 of them, or
+        in all. Its length and that of the source are log-uniform in [0.3, 3].
+    rng : numpy.random.Generator
+        The source of randomness.
+
+    Returns
+    -------
+    TransferProblem
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above.
+    """
+    dim = checks.integer("dim", dim, at_least=20)
+    rng = checks.generator("rng", rng)
+    match checks.choice("spectrum", spectrum, SPECTRA):
+        case "isotropic":
+            population = Population.isotropic(dim, rng.uniform(0.2, 1))
+        case "power law":
+            population = Population.power_law(dim, rng.uniform(0.25, 2))
+        case "spiked":
+            rank, tail = int(rng.integers(2, dim // 4 + 1)), 10 ** rng.uniform(-3, -0.5)
+            population = Population.spiked(dim, rank, tail)
+    width = int(rng.integers(dim // 20, dim // 4 + 1))
+    chosen = {"top": slice(width), "bottom": slice(dim - width, dim), "everywhere": slice(dim)}
+    u = np.zeros(dim)
+    where = chosen[checks.choice("gap", gap, GAPS)]
+    u[where] = rng.standard_normal(u[where].size)
+    source = rng.standard_normal(dim)
+    u, source = (10 ** rng.uniform(-0.5, 0.5) * v / np.linalg.norm(v) for v in (u, source))
+    return TransferProblem(population, source, source + u)
+
+
 def compete(spectrum, gap, rng, *, law="gaussian"):
     """A random problem, its measured risk, its bounds, and its measures of similarity.
 
-    Made for ``sweep`` over ``problem.SPECTRA`` and ``problem.GAPS``. The problem is the first thing
+    Made for ``sweep`` over ``SPECTRA`` and ``GAPS``. The problem is the first thing
     drawn from ``rng``, so ``random_problem(100, spectrum, gap, rng)`` with the same seed is it.
 
     Parameters
     ----------
     spectrum, gap, rng
-        As in ``problem.random_problem``; d = 100.
+        As in ``random_problem``; d = 100.
     law : {"gaussian", "rademacher", "student", "sphere"}
         As in ``Population.sample``.
 

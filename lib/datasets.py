@@ -11,6 +11,8 @@ from sklearn.utils import Bunch
 from lib import checks
 from lib.progress import progress_bar
 
+__all__ = ["MNIST_SHA256", "MNIST_URL", "digits", "image_patches", "mnist", "readout"]
+
 MNIST_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 # Of the compressed files, <name>.gz.
 MNIST_SHA256 = {

@@ -10,15 +10,24 @@ import itertools
 import numpy as np
 import scipy.linalg
 from scipy.integrate import LSODA
-from scipy.optimize import elementwise
 
 from lib import checks, linear_regression
+from lib.depth_equation import log_scale
 from lib.linear_regression import orthogonal_expansion, unlearned
 from lib.numerics import unit
 from lib.problem import TransferProblem
-from lib.row_space import row_space
+from lib.row_space import RowSpace
 
-_NOTHING = 1e-128  # the share of ‖θ_S‖² that stands for none, so that logarithms stay finite
+__all__ = [
+    "balanced_layers",
+    "balancedness",
+    "chain",
+    "finetune",
+    "finetune_frozen_first",
+    "finetune_frozen_last",
+    "gradient_flow",
+    "learning_curve",
+]
 
 
 def finetune(X, y, source, depth):
@@ -69,13 +78,14 @@ def finetune(X, y, source, depth):
     """
     rounding = checks.rounding(X)
     X, y, source, inverse = _check(X, y, source, depth)
-    _, Vt, target, seen, missed = _split(X, y, source, rounding)
+    space = RowSpace(X, rounding)
+    target, seen, missed = space.fitted(y), space.seen(source), space.unseen(source)
     size = unit(target, source)  # squares must not over- or underflow
     target, seen, missed = target / size, seen / size, missed / size
     squares = seen @ seen, missed @ missed, target @ target
     _check_seen(*squares[:2], inverse, X)
     scale = np.exp(log_scale(*squares, (target - seen) @ (target + seen), inverse))
-    return (target @ Vt + scale * missed) * size
+    return (target @ space.Vt + scale * missed) * size
 
 
 def learning_curve(problem, X, depth):
@@ -93,7 +103,8 @@ def learning_curve(problem, X, depth):
     Returns
     -------
     array (n + 1,), or (..., n + 1) for an array (...) of depths
-        At n = 0 it is the risk of the source, at any depth.
+        A batch of teachers comes before the depths. At n = 0 it is the risk of the source, whatever
+        the depth.
 
     Raises
     ------
@@ -111,11 +122,18 @@ def learning_curve(problem, X, depth):
     checks.instance("problem", problem, TransferProblem)
     X = checks.samples(X, dim=problem.population.dim)
     depth = np.asarray(depth, dtype=object)
-    inverse = [_inverse_depth(one, problem.source) for one in depth.flat]
+    sources = [one.source for one in problem.each()]
+    inverse = [max(_inverse_depth(one, source) for source in sources) for one in depth.flat]
     inverse = np.reshape(inverse, (*depth.shape, 1))
 
-    # ‖P_∥θ_S‖², ‖P_∥θ_T‖² and their difference grow with the rows, ‖P_⊥θ_S‖² is a tail sum.
     basis, row = orthogonal_expansion(X)
+    curves = [_expanded(one, basis, inverse, X) for one in problem.each()]
+    return np.reshape(curves, problem.gap.shape[:-1] + curves[0].shape)[..., row]
+
+
+def _expanded(problem, basis, inverse, X):
+    """The risk as the ``basis`` of the rows of X grows, column by column."""
+    # ‖P_∥θ_S‖², ‖P_∥θ_T‖² and their difference grow with the rows, ‖P_⊥θ_S‖² is a tail sum.
     teachers = np.stack([problem.source, problem.target, problem.gap])
     size = unit(teachers)  # squares must not over- or underflow
     teachers /= size
@@ -141,7 +159,7 @@ def learning_curve(problem, X, depth):
     best = np.divide(along, curvature, out=np.zeros_like(along), where=curvature > 0)
     blind -= best[:, None] * missed
     risk = np.vecdot(blind, blind) + curvature * (best - scale) ** 2
-    return (risk * size * level * size)[..., row]
+    return risk * size * level * size
 
 
 def gradient_flow(X, y, source, depth, times):
@@ -189,9 +207,10 @@ def gradient_flow(X, y, source, depth, times):
     if depth == 1:
         return linear_regression.gradient_flow(X, y, source, times)
 
-    s, Vt, target, seen, missed = _split(X, y, source, rounding)
+    space = RowSpace(X, rounding)
+    s, target, seen, missed = space.s, space.fitted(y), space.seen(source), space.unseen(source)
     norm, height = scipy.linalg.norm(source), scipy.linalg.norm(missed)  # these never overflow
-    frame = np.vstack([Vt, missed / (height or 1)])
+    frame = np.vstack([space.Vt, missed / (height or 1)])
     level = unit(s)
     curvature = np.append((s / level) ** 2 / len(X), 0)
     target = np.append(target, 0) / norm
@@ -375,55 +394,6 @@ def chain(layers):
     return layers
 
 
-def log_scale(seen, unseen, learned, change, inverse):
-    """log c_L = log(‖β‖/‖θ_S‖)^{(L−1)/L}, from the one scalar equation of thm-deep-bias.
-
-    Parameters
-    ----------
-    seen, unseen, learned : float or array
-        ‖P_∥θ_S‖², ‖P_⊥θ_S‖² and ‖P_∥θ_T‖², of any shapes that broadcast, as do the next two.
-    change : float or array
-        ‖P_∥θ_T‖² − ‖P_∥θ_S‖², apart, which keeps its digits where it is small.
-    inverse : float or array
-        1/L, between 0 (infinite depth) and 1.
-
-    Returns
-    -------
-    array
-
-    Notes
-    -----
-    Let t = log(‖β‖/‖θ_S‖), p = 1 − 1/L, s = ‖P_∥θ_S‖²/‖θ_S‖², τ = ‖P_∥θ_T‖/‖P_∥θ_S‖. The equation
-    ‖β‖² = ‖P_∥θ_T‖² + c²‖P_⊥θ_S‖², divided by c²‖θ_S‖² = e^{2pt}‖θ_S‖², is
-
-        e^{2t/L} = sτ²e^{−2pt} + 1 − s,    that is    2t/L = log1p(s expm1(2(log τ − pt))).
-
-    The left side does not fall with t, the right does not grow, and one of them moves: one root. It
-    lies between t = 0 and t = log τ, because s ≤ 1. At infinite depth it is log τ, and nothing here
-    is special about it; nor about P_∥θ_T = 0, the limit τ → 0, where the first equation has two
-    roots: ‖β‖ = 0 and ‖β‖ = ‖θ_S‖(‖P_⊥θ_S‖/‖θ_S‖)^L. The flow never falls below the second, the
-    lower bound of thm-deep-bias, which is the one that the division leaves. Cost: some ten
-    evaluations for each element. Source: thm-deep-bias, thm-deep-limit.
-    """
-    total = seen + unseen
-    total = np.where(total > 0, total, 1.0)  # a zero source, at depth 1: then c = 1 in any case
-    seen, learned = (np.maximum(part / total, _NOTHING) for part in (seen, learned))
-    unseen, change = unseen / total, change / total
-    small = np.abs(change) < seen / 2
-    log_ratio = np.where(small, np.log1p(small * change / seen), np.log(learned / seen)) / 2
-
-    def difference(t, log_ratio, seen, unseen, inverse):
-        exponent = 2 * (log_ratio - (1 - inverse) * t)
-        growth = seen * np.expm1(exponent)
-        near = np.log1p(np.maximum(growth, -0.5))
-        far = np.log(seen * np.exp(exponent) + unseen)  # the same, without cancelling 1 − s
-        return 2 * inverse * t - np.where(growth > -0.5, near, far)
-
-    bracket = np.zeros_like(log_ratio), 2 * log_ratio  # twice, lest rounding exclude t = log τ
-    root = elementwise.find_root(difference, bracket, args=(log_ratio, seen, unseen, inverse))
-    return (1 - inverse) * root.x
-
-
 def _check(X, y, source, depth):
     """The arguments as arrays, and 1/L."""
     X, y = checks.samples(X, y)
@@ -453,12 +423,3 @@ def _check_seen(seen, unseen, inverse, X):
 def _rounding(X):
     """The relative size below which a part of a vector, split by the rows of X, counts as zero."""
     return np.finfo(float).eps * max(X.shape)
-
-
-def _split(X, y, source, rounding):
-    """The singular values and Vᵀ of X, P_∥θ_T and P_∥θ_S in those coordinates, and P_⊥θ_S."""
-    U, s, Vt = row_space(X, rounding)
-    seen = Vt @ source
-    missed = source - seen @ Vt
-    missed -= (Vt @ missed) @ Vt  # a second pass removes what rounding left in the row space
-    return s, Vt, (U.T @ y) / s, seen, missed

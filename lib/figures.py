@@ -10,6 +10,18 @@ from cycler import cycler
 from lib import checks
 from lib.numerics import ten_digits, unit
 
+__all__ = [
+    "COLOURS",
+    "MARKERS",
+    "WIDTH",
+    "measured",
+    "rate",
+    "standard_error",
+    "table",
+    "theory",
+    "use_style",
+]
+
 # Okabe and Ito's palette, without its yellow: told apart by colour-blind readers, and dark enough
 # to be read on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+__all__ = ["fingerprint"]
+
 
 def fingerprint(name, value, *, strict=True):
     """A digest of ``value`` and of all project code and data that it can reach.

@@ -1,13 +1,27 @@
 """Fine-tuning a linear model: where gradient descent ends, the way there, and its risk."""
 
+import copy
 import math
 
 import numpy as np
 import scipy.linalg
 
 from lib import checks
+from lib.numerics import unit
 from lib.problem import TransferProblem
-from lib.row_space import row_space
+from lib.row_space import RowSpace
+
+__all__ = [
+    "finetune",
+    "flow_risk",
+    "gradient_flow",
+    "learning_curve",
+    "orthogonal_expansion",
+    "samples_needed",
+    "unlearned",
+]
+
+_STEP = 16  # rows that are summed at a time
 
 
 def finetune(X, y, source, ridge=0.0):
@@ -50,8 +64,8 @@ def finetune(X, y, source, ridge=0.0):
     rounding = checks.rounding(X)
     X, y, source = _check(X, y, source)
     ridge = checks.real("ridge", ridge, at_least=0)
-    U, s, Vt = row_space(X, rounding)
-    return source + ((U.T @ (y - X @ source)) / (s + ridge / s)) @ Vt
+    space = RowSpace(X, rounding)
+    return source + space.fitted(y - X @ source, ridge) @ space.Vt
 
 
 def gradient_flow(X, y, source, times):
@@ -82,10 +96,8 @@ def gradient_flow(X, y, source, times):
     times = checks.array("times", times, (None,))
     if (times < 0).any():
         raise ValueError(f"times must be non-negative, got {times.min():g}")
-    U, s, Vt = row_space(X, rounding)
-    with np.errstate(over="ignore", under="ignore"):  # e^{−∞} = 0 and e^0 = 1 are right there
-        learned = -np.expm1(-np.outer(times, s) * s / len(X))  # 1 − e^{−tλ̂}, learned by time t
-    return source + (learned / s * (U.T @ (y - X @ source))) @ Vt
+    space = RowSpace(X, rounding)
+    return source + space.flow(y - X @ source, times) @ space.Vt
 
 
 def learning_curve(problem, X):
@@ -101,7 +113,7 @@ def learning_curve(problem, X):
 
     Returns
     -------
-    array (n + 1,)
+    array (n + 1,), or (..., n + 1) for teachers in batches
 
     Raises
     ------
@@ -112,14 +124,125 @@ def learning_curve(problem, X):
     -----
     The Gram–Schmidt basis q₁, q₂, … of the rows grows with them, and what is still unlearned after
     k rows is P_⊥u = u_⊥ + Σ_{j>k} (q_jᵀu) q_j. That tail is summed from its small end, so small
-    risks keep their relative accuracy. Cost: one QR of Xᵀ, 4nd² at most, and O(nd), plus one
-    product nd² if the population has eigenvectors of its own. Source: thm-linear-bias.
+    risks keep their relative accuracy. Cost: one QR of Xᵀ, 4nd² at most, plus one product nd² if
+    the population has eigenvectors of its own, and O(nd) for each problem of a batch. Source:
+    thm-linear-bias.
     """
     checks.instance("problem", problem, TransferProblem)
     X = checks.samples(X, dim=problem.population.dim)
     basis, row = orthogonal_expansion(X)
-    tails = unlearned(problem.gap, basis)
-    return problem.population.squared_norm(tails)[row]
+    weights = np.sqrt(problem.population.eigenvalues)
+    learned = problem.gap @ basis
+    rest = problem.gap - learned @ basis.T
+    rest -= (rest @ basis) @ basis.T  # a second pass removes what rounding left inside the span
+    basis, rest = (problem.population.coordinates(v) * weights for v in (basis.T, rest))
+    return _tail_norms(basis, learned, rest)[..., row]
+
+
+def flow_risk(problem, X, times, noise=0.0):
+    """The exact risk along gradient flow on given inputs, in the mean over the label noise.
+
+    θ(t) − θ_T = −e^{−tΣ̂}u + (1 − e^{−tΣ̂})X⁺(noise), for ℓ(θ) = ‖Xθ − y‖²/(2n) and θ(0) = θ_S.
+
+    Parameters
+    ----------
+    problem : TransferProblem
+        The teachers, and the population that the risk is measured on.
+    X : array (n, d)
+        Target inputs; any rank, any n.
+    times : array (t,)
+        Times ≥ 0, in units of the inverse of Σ̂ = XᵀX/n; infinity is the end of training.
+    noise : float
+        Standard deviation σ ≥ 0 of the label noise.
+
+    Returns
+    -------
+    array (t,), or (..., t) for teachers in batches
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the width of X is not the dimension of the problem, an entry of X is not finite, or a
+        time or ``noise`` is negative.
+
+    Notes
+    -----
+    Cost: one thin SVD of X and O(td min(n, d)). Source: thm-linear-bias.
+    """
+    risk = FlowRisk(problem, X)
+    (times,) = checks.amounts(times=times)
+    if times.ndim != 1:
+        raise ValueError(f"times must have shape (any), got {times.shape}")
+    noise = risk.relative(checks.real("noise", noise, at_least=0))
+    with np.errstate(over="ignore", under="ignore"):  # long after the end is the end
+        times = times * risk.scale * risk.scale
+        return risk(times, noise) * risk.size * risk.level * risk.size
+
+
+class FlowRisk:
+    """The risk along gradient flow on given inputs, in units in which no square overflows.
+
+    Semi-public; made for ``planning``. With ``scale`` the unit of X, ``size`` that of the gap and
+    ``level`` that of Σ, times are in units of scale⁻², σ in units of scale · size, and risks in
+    units of level · size².
+    """
+
+    def __init__(self, problem, X):
+        checks.instance("problem", problem, TransferProblem)
+        population = problem.population
+        rounding = checks.rounding(X)
+        X = checks.samples(X, dim=population.dim)
+        self.level, self.scale, self.size = map(unit, (population.eigenvalues, X, problem.gap))
+        space = RowSpace(X / self.scale, rounding)
+        self.n, self.rates = len(X), space.s**2 / len(X)  # the eigenvalues of Σ̂, descending
+        self._eigenvalues = population.eigenvalues / self.level
+        # The right singular vectors v and P_⊥u along the eigenvectors of Σ, and the vᵀu, which are
+        # unlearned at these rates.
+        self._basis = population.coordinates(space.Vt)
+        gap = problem.gap[..., None, :] / self.size  # times come before the last axis
+        self._learned = space.seen(gap)
+        self._rest = population.coordinates(space.unseen(gap))
+        self._energies = self._basis**2 @ self._eigenvalues  # vᵀΣv
+
+    def relative(self, noise):
+        """σ in these units."""
+        with np.errstate(over="ignore", under="ignore"):
+            return np.float64(noise) / self.size / self.scale
+
+    def __call__(self, times, noise):
+        """The risk at each of ``times`` (t,), of shape (..., t)."""
+        decay = -np.outer(times, self.rates)
+        bias = self._error(np.exp(decay)) ** 2 @ self._eigenvalues
+        learned = noise * np.sqrt(self._energies / self.rates) * np.expm1(decay)
+        return bias + np.vecdot(learned, learned) / self.n
+
+    def slope(self, x, noise):
+        """The derivative of the risk in log t at t = eˣ, divided by the size of its terms."""
+        decay = -np.outer(np.exp(x), self.rates)
+        left = np.exp(decay)
+        felt = (self._error(left) * self._eigenvalues) @ self._basis.T  # vᵀΣ(θ_T − θ(t))
+        gain = left * self.rates * self._learned * felt
+        loss = -(noise**2) / self.n * left * np.expm1(decay) * self._energies
+        size = (np.abs(gain) + loss).sum(axis=1)
+        return (loss - gain).sum(axis=1) / np.where(size > 0, size, 1.0)
+
+    def span(self, noise):
+        """A time before which the slope keeps its sign, and one after which e⁻³⁰ is unlearned."""
+        (error,), (learned,) = self._error(np.ones(self.rates.size)), self._learned
+        gain = self.rates * learned @ (self._basis @ (self._eigenvalues * error))
+        loss = noise**2 / self.n * (self.rates @ self._energies)
+        turn = gain / loss if gain > 0 and loss > 0 else math.inf  # of R(0) − 2·gain·t + loss·t²
+        return 1e-3 * min(1 / self.rates[0], turn), 30 / self.rates[-1]
+
+    def each(self):
+        """One of these for each problem of a batch."""
+        for index in np.ndindex(self._learned.shape[:-2]):
+            one = copy.copy(self)
+            one._learned, one._rest = self._learned[index], self._rest[index]
+            yield one
+
+    def _error(self, left):
+        return (left * self._learned) @ self._basis + self._rest
 
 
 def samples_needed(curve, risk):
@@ -200,6 +323,26 @@ def unlearned(vector, basis):
     rest -= basis @ (rest @ basis)  # a second pass removes what rounding left inside the span
     tails = np.vstack([rest, (coordinates[:, None] * basis.T)[::-1]])
     return np.cumsum(tails, axis=0, out=tails)[::-1]
+
+
+def _tail_norms(basis, coefficients, rest):
+    """‖rest + Σ_{j>k} c_j b_j‖² for k = 0, …, r: (..., r + 1).
+
+    For ``basis`` (r, d), ``coefficients`` c (..., r) and ``rest`` (..., d). Summed from the end,
+    a few rows at a time by a triangular product, which takes a third of what ``cumsum`` does.
+    """
+    r = len(basis)
+    norms = np.empty((*coefficients.shape[:-1], r + 1))
+    norms[..., r] = np.vecdot(rest, rest)
+    for index in np.ndindex(coefficients.shape[:-1]):
+        tail = rest[index]
+        for stop in range(r, 0, -_STEP):
+            rows = slice(max(stop - _STEP, 0), stop)
+            tails = np.triu(np.broadcast_to(coefficients[index][rows], 2 * (stop - rows.start,)))
+            tails = tails @ basis[rows] + tail
+            norms[index][rows] = np.vecdot(tails, tails)
+            tail = tails[0]
+    return norms
 
 
 def _rounding(R, inside):

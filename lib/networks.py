@@ -8,6 +8,8 @@ import torch
 
 from lib import checks, deep_linear
 
+__all__ = ["DeepLinearNetwork", "LinearNetwork", "ShallowReLU"]
+
 
 class LinearNetwork(torch.nn.Module):
     """f(x) = xᵀθ: the linear model as a network of one layer.

@@ -1,6 +1,14 @@
 """Numbers of any scale, and decisions on them that come out the same on every machine."""
 
+import math
+
 import numpy as np
+from scipy.optimize import elementwise
+
+__all__ = ["minima", "ten_digits", "unit"]
+
+_SCAN = 4  # points per unit of log t; what is scanned varies over units of 1 or more
+_TRUSTED = -1e-12  # slopes above are zero, up to rounding
 
 
 def ten_digits(values, scale=0.0):
@@ -45,3 +53,28 @@ def unit(*arrays):
     """
     largest = max(float(np.abs(array).max(initial=0.0)) for array in arrays)
     return float(2.0 ** (np.frexp(largest)[1] - 1)) if largest > 0 else 1.0
+
+
+def minima(slope, low, high):
+    """The points t of [``low``, ``high``] at which a function has a minimum.
+
+    Parameters
+    ----------
+    slope : callable
+        Takes log t, an array, to the derivatives there, divided by the size of their terms: only
+        below −10⁻¹² are they trusted to be negative.
+    low, high : float
+        Positive.
+
+    Returns
+    -------
+    array
+        Minima that a scan of 4 points per unit of log t separates, ascending.
+    """
+    low, high = math.log(low), math.log(high)
+    scan = np.linspace(low, high, 2 + math.ceil(_SCAN * (high - low)))
+    slopes = slope(scan)
+    turns = np.flatnonzero((slopes[:-1] < _TRUSTED) & (slopes[1:] >= 0))
+    if turns.size == 0:
+        return scan[:0]
+    return np.exp(elementwise.find_root(slope, (scan[turns], scan[turns + 1])).x)

@@ -9,9 +9,9 @@ from lib import checks
 from lib.numerics import ten_digits
 from lib.row_space import row_space
 
+__all__ = ["LAWS", "Population", "TransferProblem", "kernel_problem"]
+
 LAWS = ("gaussian", "rademacher", "student", "sphere")
-SPECTRA = ("isotropic", "power law", "spiked")
-GAPS = ("top", "bottom", "everywhere")
 _STUDENT_DOF = 5  # the heaviest integer tail whose fourth moment is finite
 
 
@@ -165,13 +165,14 @@ class TransferProblem:
     ----------
     population : Population
         The law of the target inputs.
-    source, target : array (d,)
-        θ_S and θ_T.
+    source, target : array (..., d)
+        θ_S and θ_T; shapes that broadcast, to a batch of pairs on the same inputs.
 
     Raises
     ------
     TypeError, ValueError
-        If the population is not a Population, or a teacher is not a finite vector of length d.
+        If the population is not a Population, a teacher is not finite or not of length d, or their
+        shapes do not fit.
 
     Notes
     -----
@@ -184,18 +185,46 @@ class TransferProblem:
 
     def __post_init__(self):
         checks.instance("population", self.population, Population)
-        for name in ("source", "target"):
-            teacher = checks.array(name, getattr(self, name), (self.population.dim,)).copy()
+        shape = (..., self.population.dim)
+        teachers = [checks.array(name, getattr(self, name), shape) for name in ("source", "target")]
+        try:
+            teachers = np.broadcast_arrays(*teachers)
+        except ValueError as error:
+            raise ValueError(
+                f"source and target must have shapes that broadcast: {error}"
+            ) from None
+        for name, teacher in zip(("source", "target"), teachers, strict=True):
+            teacher = teacher.copy()
             teacher.flags.writeable = False
             object.__setattr__(self, name, teacher)
 
+    @classmethod
+    def from_gap(cls, population, gap):
+        """θ_S = 0 and θ_T = ``gap`` (..., d): all that a linear model's risk depends on is u."""
+        gap = checks.array(
+            "gap", gap, (..., checks.instance("population", population, Population).dim)
+        )
+        return cls(population, np.zeros_like(gap), gap)
+
+    def from_scratch(self):
+        """The same target, trained from θ_S = 0."""
+        return TransferProblem(self.population, np.zeros_like(self.target), self.target)
+
+    def each(self):
+        """The problems of a batch, one pair of teachers in each; those of the last axis first."""
+        for index in np.ndindex(self.gap.shape[:-1]):
+            yield TransferProblem(self.population, self.source[index], self.target[index])
+
     @property
     def gap(self):
-        """u = θ_T − θ_S, shape (d,)."""
+        """u = θ_T − θ_S, shape (..., d)."""
         return self.target - self.source
 
     def risk(self, theta):
-        """R(θ) = E(xᵀθ − xᵀθ_T)² = ‖Σ^{1/2}(θ − θ_T)‖² for each vector of ``theta`` (..., d)."""
+        """R(θ) = E(xᵀθ − xᵀθ_T)² = ‖Σ^{1/2}(θ − θ_T)‖² for each vector of ``theta`` (..., d).
+
+        In a batch of problems, shapes broadcast.
+        """
         theta = checks.array("theta", theta, (..., self.population.dim))
         return self.population.squared_norm(theta - self.target)
 
@@ -212,59 +241,14 @@ class TransferProblem:
         Returns
         -------
         X : array (n, d)
-        y : array (n,)
+        y : array (..., n)
         """
         noise = checks.real("noise", noise, at_least=0)
         X = self.population.sample(n, rng, law)
-        y = X @ self.target
+        y = self.target @ X.T if self.target.ndim > 1 else X @ self.target
         if noise:
-            y += noise * rng.standard_normal(len(y))
+            y += noise * rng.standard_normal(y.shape)
         return X, y
-
-
-def random_problem(dim, spectrum, gap, rng):
-    """A transfer problem drawn at random, of a kind: for comparing measures over many problems.
-
-    Parameters
-    ----------
-    dim : int
-        d, at least 20.
-    spectrum : {"isotropic", "power law", "spiked"}
-        The family of Σ, in the standard basis: variance uniform in [0.2, 1]; exponent uniform in
-        [0.25, 2]; between 2 and d/4 spikes of 1 over a tail log-uniform in [10⁻³, 0.3].
-    gap : {"top", "bottom", "everywhere"}
-        Where the gap lives: in the first directions or the last, between d/20 and d/4 of them, or
-        in all. Its length and that of the source are log-uniform in [0.3, 3].
-    rng : numpy.random.Generator
-        The source of randomness.
-
-    Returns
-    -------
-    TransferProblem
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not as above.
-    """
-    dim = checks.integer("dim", dim, at_least=20)
-    rng = checks.generator("rng", rng)
-    match checks.choice("spectrum", spectrum, SPECTRA):
-        case "isotropic":
-            population = Population.isotropic(dim, rng.uniform(0.2, 1))
-        case "power law":
-            population = Population.power_law(dim, rng.uniform(0.25, 2))
-        case "spiked":
-            rank, tail = int(rng.integers(2, dim // 4 + 1)), 10 ** rng.uniform(-3, -0.5)
-            population = Population.spiked(dim, rank, tail)
-    width = int(rng.integers(dim // 20, dim // 4 + 1))
-    chosen = {"top": slice(width), "bottom": slice(dim - width, dim), "everywhere": slice(dim)}
-    u = np.zeros(dim)
-    where = chosen[checks.choice("gap", gap, GAPS)]
-    u[where] = rng.standard_normal(u[where].size)
-    source = rng.standard_normal(dim)
-    u, source = (10 ** rng.uniform(-0.5, 0.5) * v / np.linalg.norm(v) for v in (u, source))
-    return TransferProblem(population, source, source + u)
 
 
 def kernel_problem(K, values):
@@ -284,9 +268,10 @@ def kernel_problem(K, values):
 
     Returns
     -------
-    TransferProblem, or list of k
-        In N dimensions, with the source at zero. Eigenvalues that are rounding errors count as
-        N ε λ₁, so what the kernel cannot express is there, and acts as noise in the labels.
+    TransferProblem
+        In N dimensions, with the source at zero; for k columns a batch of k. Eigenvalues that are
+        rounding errors count as N ε λ₁, so what the kernel cannot express is there, and acts as
+        noise in the labels.
 
     Raises
     ------
@@ -309,6 +294,4 @@ def kernel_problem(K, values):
         raise ValueError("K must be positive semi-definite and not zero")
     population = Population(np.maximum(variances, floor))
     targets = values.T @ modes / np.sqrt(N * population.eigenvalues)
-    if values.ndim == 1:
-        return TransferProblem(population, np.zeros(N), targets)
-    return [TransferProblem(population, np.zeros(N), target) for target in targets]
+    return TransferProblem.from_gap(population, targets)

@@ -2,6 +2,8 @@
 
 from tqdm import tqdm
 
+__all__ = ["progress_bar"]
+
 
 def progress_bar(total, description, shown):
     """A bar on stderr that vanishes when done; none if not ``shown`` or if TQDM_DISABLE is set."""

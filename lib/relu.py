@@ -8,6 +8,8 @@ from scipy.linalg import lapack
 
 from lib import checks
 
+__all__ = ["correction_norm", "finetune", "learning_curve", "ntk"]
+
 _NEARLY_PARALLEL = 1e-3  # 1 − |cosine| below which the cosine no longer gives the angle well
 _BLOCK = 2**20  # numbers in a temporary array
 _DEPENDENT = 1e-12  # of a kernel's diagonal: what rounding leaves of a dependent row

@@ -1,7 +1,13 @@
 """The row space of a sample: its singular value decomposition, cut at the numerical rank.
 
-Internal: arguments are arrays that are checked already, and names may change.
+What a linear model does with a sample is a few verbs on it. Vectors θ are rows, (..., d), and so
+are labels, (..., n): any number of right sides for one decomposition.
+
+Semi-public: arguments are arrays that are checked already, and nothing here is promised to stay.
 """
+
+import functools
+import math
 
 import numpy as np
 import scipy.linalg
@@ -9,9 +15,99 @@ from scipy.linalg import lapack
 
 from lib.numerics import unit
 
+__all__ = ["RowSpace", "left_out", "left_vectors", "row_space"]
+
 EPS = np.finfo(float).eps
 _GRADED = 1e-6  # ratio of scales within X from which on an ordinary decomposition loses digits
+_NEARLY = 1e-2  # the share of a sample outside the others' span below which it is computed anew
 _SQUARE = 1e-4  # of XXᵀ: the smallest λ_r/λ₁ from which on its square costs but four digits
+
+
+class RowSpace:
+    """The row space of X (n, d), of rank r: P_∥ = VVᵀ with X = U diag(s) Vᵀ.
+
+    Parameters
+    ----------
+    X : array (n, d)
+    rounding : float
+        The relative rounding error of the entries of X.
+
+    Attributes
+    ----------
+    U (n, r), s (r,) descending, Vt (r, d) : array
+        As ``row_space`` returns them, computed when they are asked for.
+    """
+
+    def __init__(self, X, rounding=EPS):
+        self._X, self._rounding = X, rounding
+
+    @functools.cached_property
+    def _svd(self):
+        return row_space(self._X, self._rounding)
+
+    @property
+    def U(self):
+        """Left singular vectors, as columns."""
+        return self._svd[0]
+
+    @property
+    def s(self):
+        """Singular values."""
+        return self._svd[1]
+
+    @property
+    def Vt(self):
+        """Right singular vectors, as rows: a basis of the row space."""
+        return self._svd[2]
+
+    def seen(self, vectors):
+        """Vᵀθ, the coordinates (..., r) of P_∥θ, for ``vectors`` (..., d)."""
+        return vectors @ self.Vt.T
+
+    def unseen(self, vectors):
+        """P_⊥θ, what the sample does not see of ``vectors`` (..., d)."""
+        rest = vectors - self.seen(vectors) @ self.Vt
+        return rest - self.seen(rest) @ self.Vt  # what rounding left inside
+
+    def fitted(self, labels, ridge=0.0):
+        """The coordinates (..., r) of the θ that fits ``labels`` (..., n), with ridge δ from 0."""
+        return (labels @ self.U) / (self.s + ridge / self.s)
+
+    def flow(self, labels, times):
+        """As ``fitted``, at ``times`` (t,) along gradient flow from 0 on ‖Xθ − y‖²/(2n): (t, r)."""
+        with np.errstate(over="ignore", under="ignore"):  # e^{−∞} = 0 and e^0 = 1 are right there
+            learned = -np.expm1(-np.outer(times, self.s) * self.s / len(self.U))  # 1 − e^{−tλ̂}
+        return learned * self.fitted(labels)
+
+    def leave_one_out(self, labels, ridge=0.0):
+        """Error on each sample of the θ that fits the others, with ridge δ from 0: (..., n).
+
+        V is not needed for it, nor computed.
+        """
+        if "_svd" in self.__dict__:
+            U, s, _ = self._svd
+        else:
+            U, s = left_vectors(self._X, self._rounding)
+        scale = unit(s)  # squares must not over- or underflow
+        with np.errstate(over="ignore"):
+            ridge = np.float64(ridge) / scale / scale
+        outside = functools.partial(self._outside, U)
+        residual = labels.reshape(-1, len(U)).T
+        return left_out(U, (s / scale) ** 2, residual, ridge, outside).T.reshape(labels.shape)
+
+    def _outside(self, U, rows):
+        """What is left of unit vectors after projecting twice."""
+        n = len(self._X)
+        left = np.zeros((rows.size, n))
+        left[np.arange(rows.size), rows] = 1
+        for _ in range(2):
+            left -= (left @ U) @ U.T
+        # The span is known up to rounding times the condition of X with columns of one length.
+        heights = np.abs(self._X).max(axis=0)
+        t = scipy.linalg.svdvals(self._X / np.where(heights > 0, heights, 1), check_finite=False)
+        nothing = 16 * n * self._rounding * t[0] / t[U.shape[1] - 1]
+        left[np.vecdot(left, left) <= nothing**2] = 0
+        return left
 
 
 def row_space(X, rounding=EPS):
@@ -57,6 +153,38 @@ def left_vectors(X, rounding=EPS):
         s, vectors = np.sqrt(values[::-1]), vectors[:, ::-1]
         return vectors if n <= d else (Z @ vectors) / s, s if Z is X else scale * s
     return row_space(X, rounding)[:2]
+
+
+def left_out(U, values, residual, ridge, outside):
+    """(K + δI)⁻¹residual/diag (K + δI)⁻¹, in the limit if δ = 0, from the eigenvectors of K.
+
+    ``U`` (n, r) are those with positive ``values`` (r,); ``outside`` takes positions of samples to
+    the parts of these unit vectors that lie outside their span, (·, n); zero where nothing does but
+    rounding errors: as δ → 0, the others do not determine such a sample.
+    """
+    if values.size == 0 or math.isinf(ridge):  # in units of K, a ridge may overflow
+        return residual.copy()
+    coordinates = U.T @ residual
+    weakest = values.min() + ridge
+    weights = weakest / (values + ridge)  # in (K + δI)⁻¹; in the null space it is weakest/δ
+    if values.size == len(U):
+        return (U @ (weights[:, None] * coordinates)) / (U**2 @ weights)[:, None]
+
+    learned = values / (values + ridge)
+    free = 1 - np.vecdot(U, U)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        errors = residual - U @ (learned[:, None] * coordinates)
+        errors /= (1 - U**2 @ learned)[:, None]
+    few = np.flatnonzero(free < _NEARLY)  # here these differences cancel
+    if few.size:
+        left, U = outside(few), U[few]
+        free, missed = np.vecdot(left, left)[:, None], left @ residual
+        seen, share = U @ (weights[:, None] * coordinates), (U**2 @ weights)[:, None]
+        ratio, alone = ridge / weakest, free == 0
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shared = (missed + ratio * seen) / (free + ratio * share)
+            errors[few] = np.where(alone, seen / share, shared)
+    return errors
 
 
 def _graded(X, heights, rounding):

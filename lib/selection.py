@@ -10,11 +10,11 @@ import numpy as np
 import scipy.linalg
 
 from lib import checks
-from lib.deep_linear import log_scale
+from lib.depth_equation import log_scale
 from lib.numerics import ten_digits, unit
-from lib.row_space import left_vectors, row_space
+from lib.row_space import RowSpace, left_out
 
-_NEARLY = 1e-2  # the share of a sample outside the others' span below which it is computed anew
+__all__ = ["leave_one_out", "rank_sources"]
 
 
 def leave_one_out(K, residual, ridge=0.0):
@@ -121,7 +121,7 @@ def rank_sources(X, y, sources, ridge=0.0, *, kernel=None, depth=1):
     if depth == 1:
         residual = y[:, None] - answers
         if kernel is None:
-            errors = _from_inputs(X, residual, ridge, rounding)
+            errors = RowSpace(X, rounding).leave_one_out(residual.T, ridge).T
         else:
             K = kernel(X)
             rounding = checks.rounding(K)
@@ -154,62 +154,8 @@ def _from_kernel(name, K, residual, ridge, rounding):
         """K has the square of the condition of X: what is seen and what is not, mixes a little."""
         return np.where(np.vecdot(null, null)[rows, None] > 1e-14, null[rows] @ null.T, 0)
 
-    errors = _errors(kept, values[null.shape[1] :], ridge, residual.reshape(n, -1), outside)
+    errors = left_out(kept, values[null.shape[1] :], residual.reshape(n, -1), ridge, outside)
     return errors.reshape(residual.shape)
-
-
-def _from_inputs(X, residual, ridge, rounding):
-    """As ``leave_one_out`` for K = XXᵀ, which is never formed if that costs digits."""
-    U, s = left_vectors(X, rounding)
-    scale = unit(s)  # squares must not over- or underflow
-
-    def outside(rows):
-        """What is left of unit vectors after projecting twice."""
-        left = np.zeros((rows.size, len(X)))
-        left[np.arange(rows.size), rows] = 1
-        for _ in range(2):
-            left -= (left @ U) @ U.T
-        # The span is known up to rounding times the condition of X with columns of one length.
-        heights = np.abs(X).max(axis=0)
-        t = scipy.linalg.svdvals(X / np.where(heights > 0, heights, 1), check_finite=False)
-        left[np.vecdot(left, left) <= (16 * len(X) * rounding * t[0] / t[s.size - 1]) ** 2] = 0
-        return left
-
-    with np.errstate(over="ignore"):
-        ridge = np.float64(ridge) / scale / scale
-    return _errors(U, (s / scale) ** 2, ridge, residual, outside)
-
-
-def _errors(U, values, ridge, residual, outside):
-    """(K + δI)⁻¹residual/diag (K + δI)⁻¹, in the limit if δ = 0, from the eigenvectors of K.
-
-    ``U`` (n, r) are those with positive ``values`` (r,); ``outside`` takes positions of samples to
-    the parts of these unit vectors that lie outside their span, (·, n); zero where nothing does but
-    rounding errors: as δ → 0, the others do not determine such a sample.
-    """
-    if values.size == 0 or math.isinf(ridge):  # in units of K, a ridge may overflow
-        return residual.copy()
-    coordinates = U.T @ residual
-    weakest = values.min() + ridge
-    weights = weakest / (values + ridge)  # in (K + δI)⁻¹; in the null space it is weakest/δ
-    if values.size == len(U):
-        return (U @ (weights[:, None] * coordinates)) / (U**2 @ weights)[:, None]
-
-    learned = values / (values + ridge)
-    free = 1 - np.vecdot(U, U)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        errors = residual - U @ (learned[:, None] * coordinates)
-        errors /= (1 - U**2 @ learned)[:, None]
-    few = np.flatnonzero(free < _NEARLY)  # here these differences cancel
-    if few.size:
-        left, U = outside(few), U[few]
-        free, missed = np.vecdot(left, left)[:, None], left @ residual
-        seen, share = U @ (weights[:, None] * coordinates), (U**2 @ weights)[:, None]
-        ratio, alone = ridge / weakest, free == 0
-        with np.errstate(divide="ignore", invalid="ignore"):
-            shared = (missed + ratio * seen) / (free + ratio * share)
-            errors[few] = np.where(alone, seen / share, shared)
-    return errors
 
 
 def _deep_leave_one_out(X, y, sources, depth, rounding):
@@ -224,18 +170,16 @@ def _deep_leave_one_out(X, y, sources, depth, rounding):
         raise ValueError("sources must not be zero for depth above 1")
     scale, size = unit(X), unit(sources)  # squares must not over- or underflow
     X, sources, y = X / scale, sources / size, y / scale / size
-    U, s, Vt = row_space(X, rounding)
-    if s.size < len(X):
+    space = RowSpace(X, rounding)
+    if space.s.size < len(X):
         raise ValueError("X must have independent rows for depth above 1")
-    seen = Vt @ sources.T
-    missed = sources.T - Vt.T @ seen
-    missed -= Vt.T @ (Vt @ missed)
-    z, g = np.column_stack([(U.T @ y) / s, seen]), U / s
+    missed = space.unseen(sources)
+    z, g = np.vstack([space.fitted(y), space.seen(sources)]).T, space.U / space.s
     height = np.vecdot(g, g)[:, None]
     errors = (g @ z) / height
     lost, whole = errors**2 * height, np.vecdot(z, z, axis=0)
     norms = np.maximum(whole - lost, 0)
-    unseen = np.vecdot(missed, missed, axis=0) + lost[:, 1:]
+    unseen = np.vecdot(missed, missed) + lost[:, 1:]
     learned, seen = norms[:, :1], norms[:, 1:]
     # What is seen without a sample is a difference, and is compared with the whole source as well.
     nothing = np.maximum(

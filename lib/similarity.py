@@ -10,6 +10,17 @@ from lib import checks
 from lib.numerics import unit
 from lib.problem import TransferProblem
 
+__all__ = [
+    "cosine",
+    "side_by_side",
+    "spectral_profile",
+    "squared_distance",
+    "tail_energy",
+    "top_energy",
+    "weighted_cosine",
+    "weighted_squared_distance",
+]
+
 
 def squared_distance(problem):
     """‖u‖², the squared distance of the teachers: blind to the covariance. Cost O(d)."""

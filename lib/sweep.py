@@ -24,6 +24,8 @@ from lib import checks
 from lib.fingerprint import fingerprint
 from lib.progress import progress_bar
 
+__all__ = ["sweep"]
+
 
 def sweep(function, grid, seeds, *, cache=None, n_jobs=-1, progress=True):
     """Call ``function(**point, rng=...)`` for every point of the grid and every seed.

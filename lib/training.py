@@ -9,6 +9,8 @@ from torch.func import functional_call, grad, vmap
 from lib import checks
 from lib.progress import progress_bar
 
+__all__ = ["Run", "empirical_ntk", "stable_learning_rate", "train"]
+
 _NO_GAIN = 1e-24  # of the loss, per step
 
 

@@ -7,14 +7,15 @@ import math
 
 import numpy as np
 import scipy.linalg
-from scipy.optimize import elementwise
 
 from lib import checks
+from lib.numerics import minima
 from lib.row_space import left_vectors
+
+__all__ = ["h_score", "logme"]
 
 _EPS = np.finfo(float).eps
 _FAR = 1e8  # beyond s₁²·_FAR and s_r²/_FAR the evidence is at its limits, up to 1/_FAR²
-_SCAN = 4  # points per unit of log t; what is scanned varies over units of 1 or more
 _ROUNDING = 1e-12  # rounding errors of data stay below this share of their length
 
 
@@ -139,8 +140,8 @@ def _least_cost(eigenvalues, energy, rest, n):
     if rank == 0:
         return 0.0
 
-    def cost(x):
-        t = np.exp(x)[:, None]
+    def cost(t):
+        t = t[:, None]
         quadratic = t / (t + eigenvalues) @ energy + rest
         return np.log(quadratic) + np.log1p(eigenvalues / t).sum(axis=1) / n
 
@@ -157,13 +158,7 @@ def _least_cost(eigenvalues, energy, rest, n):
     else:
         # For t ≤ λ_r the slope is at most t‖F⁺y‖²/rest − r/(2n).
         low = eigenvalues[-1] * min(1.0, rank * rest / (2 * n * max(norm * eigenvalues[-1], _EPS)))
-    low, high = math.log(low), math.log(_FAR)
-    scan = np.linspace(low, high, 2 + math.ceil(_SCAN * (high - low)))
-    slopes = slope(scan)
-    turns = np.flatnonzero((slopes[:-1] < 0) & (slopes[1:] >= 0))
-    if turns.size:
-        limits.extend(cost(elementwise.find_root(slope, (scan[turns], scan[turns + 1])).x))
-    return min(limits)
+    return min([*limits, *cost(minima(slope, low, _FAR))])
 
 
 def _features(features):

@@ -9,8 +9,13 @@ from hypothesis import strategies as st
 from lib.problem import LAWS, Population, TransferProblem
 
 EPS = np.finfo(float).eps
+# Of deterministic equivalents at d = 200: what remains beyond the standard error of a mean over
+# draws, relative, by the exponent of the power law; it falls like 1/d, which is tested.
+ALLOWANCE = {0: 0.005, 0.5: 0.01, 1: 0.02, 2: 0.06}
+GAPS = {"top": slice(0, 10), "bottom": slice(190, 200), "all": slice(0, 200)}
 seeds = st.integers(0, 2**32 - 1)
 small = st.integers(2, 12)
+ridges = st.one_of(st.just(0.0), st.floats(-30, 30).map(lambda x: 10**x))
 
 
 @st.composite
@@ -100,3 +105,23 @@ def z_scores(values, expected):
     values = np.asarray(values)
     error = values.std(axis=0, ddof=1) / np.sqrt(len(values))
     return (values.mean(axis=0) - expected) / np.where(error > 0, error, 1)
+
+
+def problem_with_gap(eigenvalues, gap, source=None):
+    """Return the problem with this gap, on the standard basis."""
+    source = np.zeros(len(eigenvalues)) if source is None else source
+    return TransferProblem(Population(eigenvalues), source, np.add(source, gap))
+
+
+def gap_in(part, dim=200):
+    """Return a gap of length 1 that is equal along the directions of a slice."""
+    u = np.zeros(dim)
+    u[part] = 1
+    return u / np.linalg.norm(u)
+
+
+def assert_equivalent(draws, formula, allowance):
+    """The mean of the draws is the formula, within 4 standard errors and the allowance."""
+    draws = np.asarray(draws)
+    error = draws.std(axis=0, ddof=1) / np.sqrt(len(draws))
+    assert (np.abs(draws.mean(axis=0) - formula) <= 4 * error + allowance * formula).all()

@@ -171,6 +171,20 @@ def test_claims_page_names_every_theorem_and_no_other(pages):
     assert set(re.findall(pattern, source)) == labelled
 
 
+def test_claims_page_names_tests_that_exist():
+    source = (ROOT / "appendices" / "claims.md").read_text(encoding="utf-8")
+    named = 0
+    for row in source.splitlines():
+        tests = ""
+        for name in re.findall(r"`(test_[\w.]+)`", row):
+            if name.endswith(".py"):
+                tests = (ROOT / "tests" / name).read_text(encoding="utf-8")
+            else:
+                named += 1
+                assert f"\ndef {name}(" in tests, row
+    assert named > 10
+
+
 # ------------------------------------------------------------------------------- stored chapters
 
 

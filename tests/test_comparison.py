@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 
-from lib.comparison import compete, contest
-from lib.problem import GAPS, LAWS, SPECTRA, random_problem
+from lib.comparison import GAPS, SPECTRA, compete, contest, random_problem
+from lib.problem import LAWS
 from lib.similarity import side_by_side
+
+RNG = np.random.default_rng(0)
 
 
 @pytest.mark.parametrize("law", LAWS)
@@ -44,8 +47,8 @@ def test_results_are_those_of_the_problem_and_its_samples(spectrum, law):
 @pytest.mark.parametrize(
     ("arguments", "name", "error"),
     [
-        (("flat", "top", np.random.default_rng(0)), "spectrum", ValueError),
-        (("spiked", "side", np.random.default_rng(0)), "gap", ValueError),
+        (("flat", "top", RNG), "spectrum", ValueError),
+        (("spiked", "side", RNG), "gap", ValueError),
         (("spiked", "top", 0), "rng", TypeError),
     ],
 )
@@ -69,3 +72,95 @@ def test_the_problems_of_a_contest_are_independent():
     for bad, error in ((0, ValueError), (1.5, TypeError), ("2", TypeError)):
         with pytest.raises(error, match="^count must"):
             contest(bad)
+
+
+@pytest.mark.parametrize("gap", GAPS)
+@pytest.mark.parametrize("spectrum", SPECTRA)
+def test_random_problems_are_of_their_kind(spectrum, gap):
+    d, rng = 40, np.random.default_rng(6)
+    for _ in range(50):
+        problem = random_problem(d, spectrum, gap, rng)
+        values, u = problem.population.eigenvalues, problem.gap
+        match spectrum:
+            case "isotropic":
+                assert np.ptp(values) == 0 and 0.2 <= values[0] <= 1
+            case "power law":
+                slope = np.diff(np.log(values)) / np.diff(np.log(np.arange(1, d + 1)))
+                assert values[0] == 1 and np.ptp(slope) < 1e-9 and -2 <= slope[0] <= -0.25
+            case "spiked":
+                assert 2 <= (values == 1).sum() <= d // 4
+                assert np.ptp(values[values < 1]) == 0 and 1e-3 <= values[-1] <= 10**-0.5
+        # Outside its support the gap is the rounding error of (source + u) − source.
+        support = np.flatnonzero(np.abs(u) > 1e-14)
+        if gap == "everywhere":
+            assert support.size == d
+        else:
+            assert d // 20 <= support.size <= d // 4
+            assert support[0 if gap == "top" else -1] == (0 if gap == "top" else d - 1)
+            assert np.ptp(support) == support.size - 1
+        for length in np.linalg.norm(u), np.linalg.norm(problem.source):
+            assert 10**-0.5 <= length * (1 + 1e-12) and length <= 10**0.5 * (1 + 1e-12)
+    first, again = (random_problem(d, spectrum, gap, np.random.default_rng(7)) for _ in range(2))
+    np.testing.assert_array_equal(first.target, again.target)
+
+
+def test_random_problems_are_spread_as_they_say():
+    """Widths and spikes over all that is allowed, and the laws of all that is drawn."""
+    rng, d = np.random.default_rng(0), 40
+    draws = {name: [] for name in ("variance", "exponent", "tail", "gap", "source")}
+    widths, spikes = {"top": set(), "bottom": set()}, set()
+    for k in range(600):
+        gap = GAPS[k // 3 % 3]
+        problem = random_problem(d, SPECTRA[k % 3], gap, rng)
+        values = problem.population.eigenvalues
+        match SPECTRA[k % 3]:
+            case "isotropic":
+                draws["variance"].append(values[0])
+            case "power law":
+                draws["exponent"].append(-np.log2(values[1]))
+            case "spiked":
+                spikes.add(int((values == 1).sum()))
+                draws["tail"].append(np.log10(values[-1]))
+        if gap in widths:
+            widths[gap].add(int((np.abs(problem.gap) > 1e-14).sum()))
+        for name, vector in ("gap", problem.gap), ("source", problem.source):
+            draws[name].append(np.log10(np.linalg.norm(vector)))
+    assert spikes == widths["top"] == widths["bottom"] == set(range(2, 11))
+    limits = {"variance": (0.2, 1), "exponent": (0.25, 2), "tail": (-3, -0.5)}
+    for name, sample in draws.items():
+        low, high = limits.get(name, (-0.5, 0.5))
+        ends = np.abs([min(sample) - low, max(sample) - high])
+        assert (ends < 0.05 * (high - low)).all(), name
+        uniform = scipy.stats.uniform(low, high - low)
+        assert scipy.stats.kstest(sample, uniform.cdf).pvalue > 1e-3, name
+
+
+@pytest.mark.parametrize(
+    ("call", "argument", "error"),
+    [
+        (
+            lambda: random_problem(19, "isotropic", "top", np.random.default_rng(0)),
+            "dim",
+            ValueError,
+        ),
+        (
+            lambda: random_problem(20.0, "isotropic", "top", np.random.default_rng(0)),
+            "dim",
+            TypeError,
+        ),
+        (
+            lambda: random_problem(20, "flat", "top", np.random.default_rng(0)),
+            "spectrum",
+            ValueError,
+        ),
+        (
+            lambda: random_problem(20, "isotropic", "side", np.random.default_rng(0)),
+            "gap",
+            ValueError,
+        ),
+        (lambda: random_problem(20, "isotropic", "top", 0), "rng", TypeError),
+    ],
+)
+def test_bad_random_problems_are_named(call, argument, error):
+    with pytest.raises(error, match=f"^{argument} must"):
+        call()

@@ -20,6 +20,7 @@ from lib import (
     exact_risk,
     figures,
     linear_regression,
+    planning,
     problem,
     relu,
     selection,
@@ -143,18 +144,13 @@ CALLS = {
         {"spectrum": (SPECTRUM, 2, 0), "teachers": (THETA, -1, 1)},
         (0, 2),
     ),
-    "exact_risk.gap_norms": (
-        of_problem(exact_risk.gap_norms, N),
-        {"spectrum": (SPECTRUM, 2, 0), "teachers": (THETA, -1, 1)},
-        (-2, 2),
-    ),
-    "exact_risk.risk_profile": (
-        of_problem(exact_risk.risk_profile, N),
+    "planning.risk_profile": (
+        of_problem(planning.risk_profile, N),
         {"spectrum": (SPECTRUM, 2, 0), "teachers": (THETA, -1, 1)},
         (0, 2),
     ),
-    "exact_risk.sample_complexity": (
-        lambda spectrum, teachers, risk: exact_risk.sample_complexity(
+    "planning.sample_complexity": (
+        lambda spectrum, teachers, risk: planning.sample_complexity(
             transfer(spectrum, teachers), float(risk), 3
         ),
         {
@@ -164,8 +160,8 @@ CALLS = {
         },
         (0, 0),
     ),
-    "exact_risk.optimal_ridge": (
-        lambda spectrum, teachers, noise: exact_risk.optimal_ridge(
+    "planning.optimal_ridge": (
+        lambda spectrum, teachers, noise: planning.optimal_ridge(
             transfer(spectrum, teachers), N, noise
         ),
         {
@@ -175,8 +171,8 @@ CALLS = {
         },
         (2, 0),
     ),
-    "exact_risk.flow_risk": (
-        lambda spectrum, teachers, X, times, noise: exact_risk.flow_risk(
+    "linear_regression.flow_risk": (
+        lambda spectrum, teachers, X, times, noise: linear_regression.flow_risk(
             transfer(spectrum, teachers), X, times, float(noise)
         ),
         {
@@ -188,8 +184,8 @@ CALLS = {
         },
         (0, 2),
     ),
-    "exact_risk.optimal_stopping_time": (
-        lambda spectrum, teachers, X, noise: exact_risk.optimal_stopping_time(
+    "planning.optimal_stopping_time": (
+        lambda spectrum, teachers, X, noise: planning.optimal_stopping_time(
             transfer(spectrum, teachers), X, float(noise)
         ),
         {
@@ -359,21 +355,16 @@ CALLS = {
 ELSEWHERE = {  # not functions of arrays of numbers: tables, plots, data, random problems, checks
     "datasets": {"digits", "image_patches", "mnist"},
     "figures": {"measured", "rate", "table", "theory", "use_style"},
-    "problem": {"random_problem"},
-    "deep_linear": {"chain", "log_scale"},  # called by the others
+    "deep_linear": {"chain"},  # called by the others
     "linear_regression": {"orthogonal_expansion", "unlearned"},
 }
 
 
 def test_the_table_is_complete():
-    modules = (bounds, datasets, deep_linear, exact_risk, figures, linear_regression, problem)
-    for module in (*modules, relu, selection, similarity, transferability):
+    modules = (bounds, datasets, deep_linear, exact_risk, figures, linear_regression, planning)
+    for module in (*modules, problem, relu, selection, similarity, transferability):
         name = module.__name__.removeprefix("lib.")
-        public = {
-            key
-            for key, value in vars(module).items()
-            if inspect.isfunction(value) and value.__module__ == module.__name__ and key[0] != "_"
-        }
+        public = {key for key in module.__all__ if inspect.isfunction(getattr(module, key))}
         called = {key.partition(".")[2].partition(",")[0] for key in CALLS if key.startswith(name)}
         assert public == called | ELSEWHERE.get(name, set()), name
 

@@ -1,11 +1,9 @@
 """thm-exact-risk and thm-deep-exact: against Monte Carlo, and in exact arithmetic where exact.
 
-The formulas are limits. At d = 200 what remains beyond the standard error of a mean over draws is
-the ``ALLOWANCE``, relative, by the exponent of the power law; it falls like 1/d, which is tested.
+The formulas are limits: see ``ALLOWANCE`` of strategies.py.
 """
 
 import math
-import tracemalloc
 
 import hypothesis.strategies as st
 import mpmath
@@ -13,123 +11,26 @@ import numpy as np
 import pytest
 import scipy.integrate
 import scipy.optimize
-from hypothesis import assume, example, given, settings
-from strategies import problems, rotation, sampled_problems, seeds, z_scores
-
-from lib import deep_linear, exact_risk, linear_regression
-from lib.exact_risk import (
-    deep_linear_risk,
-    effective_ridge,
-    flow_risk,
-    gap_norms,
-    linear_risk,
-    optimal_ridge,
-    optimal_stopping_time,
-    risk_profile,
-    sample_complexity,
+from hypothesis import assume, given
+from strategies import (
+    ALLOWANCE,
+    GAPS,
+    assert_equivalent,
+    gap_in,
+    problem_with_gap,
+    problems,
+    ridges,
+    rotation,
+    seeds,
 )
+
+from lib import deep_linear, linear_regression
+from lib.exact_risk import deep_linear_risk, effective_ridge, linear_risk
+from lib.linear_regression import flow_risk
+from lib.planning import optimal_ridge, optimal_stopping_time, risk_profile, sample_complexity
 from lib.problem import Population, TransferProblem
 
-ALLOWANCE = {0: 0.005, 0.5: 0.01, 1: 0.02, 2: 0.06}
-GAPS = {"top": slice(0, 10), "bottom": slice(190, 200), "all": slice(0, 200)}
 depths = st.sampled_from([1, 2, 3, 7, 1000, math.inf])
-
-
-def problem_with_gap(eigenvalues, gap, source=None):
-    """Return the problem with this gap, on the standard basis."""
-    source = np.zeros(len(eigenvalues)) if source is None else source
-    return TransferProblem(Population(eigenvalues), source, np.add(source, gap))
-
-
-def gap_in(part, dim=200):
-    """Return a gap of length 1 that is equal along the directions of a slice."""
-    u = np.zeros(dim)
-    u[part] = 1
-    return u / np.linalg.norm(u)
-
-
-def assert_equivalent(draws, formula, allowance):
-    """The mean of the draws is the formula, within 4 standard errors and the allowance."""
-    draws = np.asarray(draws)
-    error = draws.std(axis=0, ddof=1) / np.sqrt(len(draws))
-    assert (np.abs(draws.mean(axis=0) - formula) <= 4 * error + allowance * formula).all()
-
-
-# The effective ridge
-
-
-@st.composite
-def wide_spectra(draw):
-    """Eigenvalues over up to 30 orders of magnitude, in clusters, repeated, some of them zero."""
-    rng = np.random.default_rng(draw(seeds))
-    dim = draw(st.integers(1, 30))
-    levels = 10 ** rng.uniform(-draw(st.sampled_from([0, 3, 30])), 0, draw(st.integers(1, 30)))
-    values = rng.choice(levels, dim) * rng.choice([0, 1], dim, p=[0.1, 0.9])
-    return 10.0 ** draw(st.integers(-20, 20)) * np.sort(values)[::-1]
-
-
-ridges = st.one_of(st.just(0.0), st.floats(-30, 30).map(lambda x: 10**x))
-
-
-@given(wide_spectra(), st.one_of(st.integers(1, 60), st.floats(1e-3, 60)), ridges)
-@example(np.repeat([1, 1e-30], [5, 100]), 5, 0.0)  # κ = √(20·1e-30), where the sum is 5 − 2e-14
-@example(np.repeat([1, 1e-30], [5, 100]), 5, 1e-40)
-def test_effective_ridge_is_the_root_to_full_relative_accuracy(eigenvalues, n, ridge):
-    positive = np.count_nonzero(eigenvalues)
-    kappa = effective_ridge(eigenvalues, n, ridge)
-    if ridge == 0 and n >= positive:
-        assert kappa == 0
-        return
-    # The equation changes sign between κ(1 − 10⁻¹²) and κ(1 + 10⁻¹²), in exact arithmetic.
-    with mpmath.workdps(80):
-
-        def excess(kappa):
-            values = [mpmath.mpf(value) for value in eigenvalues[:positive]]
-            return sum(v / (v + kappa) for v in values) + mpmath.mpf(ridge) / kappa - n
-
-        small = mpmath.mpf(10) ** -12
-        assert excess(kappa * (1 - small)) > 0 > excess(kappa * (1 + small))
-
-
-@given(wide_spectra(), st.integers(1, 30), seeds)
-def test_effective_ridge_falls_with_n_and_grows_with_ridge(eigenvalues, size, seed):
-    rng = np.random.default_rng(seed)
-    n = np.sort(rng.uniform(0, 40, size))
-    ridge = np.sort(np.append(0.0, 10 ** rng.uniform(-20, 20, size)))[:, None]
-    kappa = effective_ridge(eigenvalues, n, ridge)
-    assert kappa.shape == (size + 1, size)
-    assert (np.diff(kappa, axis=1) <= 1e-12 * kappa[:, 1:]).all()
-    assert (np.diff(kappa, axis=0) >= -1e-12 * kappa[1:]).all()
-    np.testing.assert_allclose(kappa[0], effective_ridge(eigenvalues, n), rtol=1e-12)
-
-
-def test_effective_ridge_has_its_limits():
-    eigenvalues = np.array([2.0, 1, 1, 0])
-    n = [0, 1, 2.5, 3, 4, 100]
-    kappa = effective_ridge(eigenvalues, n)
-    assert kappa[0] == math.inf
-    assert (kappa[1:3] > 0).all()
-    assert (kappa[3:] == 0).all()
-    assert (effective_ridge(eigenvalues, n, math.inf) == math.inf).all()
-    assert effective_ridge(eigenvalues, 1000, 5.0) == pytest.approx(5 / 997, rel=0.01)
-    assert effective_ridge(np.zeros(3), 2) == 0
-    assert effective_ridge(np.zeros(3), 2, 5.0) == pytest.approx(2.5)
-    assert isinstance(effective_ridge(eigenvalues, 1), float)
-    assert effective_ridge(eigenvalues, np.zeros((0, 2))).shape == (0, 2)
-    assert effective_ridge(eigenvalues, 1e-300) == math.inf
-    np.testing.assert_allclose(effective_ridge(eigenvalues, 5, [5e-324, 1e-300]), [0, 5e-301])
-
-
-@pytest.mark.parametrize("n", [1, 1000, 500_000, 999_999, 999_999.5])
-def test_effective_ridge_of_equal_eigenvalues(n):
-    d, variance, ridge = 10**6, 3.0, 7.0
-    kappa = effective_ridge(np.full(d, variance), n)
-    assert kappa == pytest.approx(variance * (d - n) / n, rel=1e-13)
-    # With ridge it is the positive root of nκ² + ((n − d)λ − δ)κ − δλ.
-    with mpmath.workdps(50):
-        b = mpmath.mpf(n - d) * variance - ridge
-        root = (-b + mpmath.sqrt(b * b + 4 * mpmath.mpf(n) * ridge * variance)) / (2 * n)
-    assert effective_ridge(np.full(d, variance), n, ridge) == pytest.approx(float(root), rel=1e-12)
 
 
 # The risk of linear regression
@@ -355,78 +256,6 @@ def test_noise_that_overflows():
         assert optimal_stopping_time(problem, scale * X, 1.0) == 0
 
 
-def test_tables_are_never_held(monkeypatch):
-    d, n = 200_000, np.linspace(0, 200_000, 100)
-    rng = np.random.default_rng(0)
-    source, target = rng.standard_normal((2, d))
-    problem = TransferProblem(Population.power_law(d, 1), source, target)
-    tracemalloc.start()
-    whole = linear_risk(problem, n)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 8 * d * len(n) / 3
-    assert np.isfinite(whole).all()
-    small = TransferProblem(Population.power_law(50, 1), source[:50], target[:50])
-    n = np.arange(50)
-    at_once = linear_risk(small, n, 0.1, 0.1), deep_linear_risk(small, n, 3)
-    monkeypatch.setattr(exact_risk, "_TILE", 100)
-    in_tiles = linear_risk(small, n, 0.1, 0.1), deep_linear_risk(small, n, 3)
-    np.testing.assert_allclose(at_once, in_tiles, rtol=1e-12)
-
-
-# Where the risk lies, and what is seen
-
-
-@given(problems(), st.integers(0, 20), ridges, st.sampled_from([0.0, 0.3]))
-def test_profile_adds_up_to_the_risk(problem, n, ridge, noise):
-    assume(ridge > 0 or noise == 0 or n != np.count_nonzero(problem.population.eigenvalues))
-    profile = risk_profile(problem, n, ridge, noise)
-    assert (profile >= 0).all()
-    assert profile.shape == (problem.population.dim,)
-    assert profile.sum() == pytest.approx(linear_risk(problem, n, ridge, noise), rel=1e-10)
-
-
-def test_profile_is_as_simulated():
-    # A gap in the last directions: the interpolator pays for it in the first ones.
-    population = Population(1 / np.arange(1.0, 101), rotation(100, 3))
-    bottom = population.eigenvectors[:, 95:].sum(axis=1)
-    problem = TransferProblem(population, np.zeros(100), bottom)
-    rng, parts = np.random.default_rng(0), [0, 1, 5, 20, 95, 100]
-    draws = []
-    for _ in range(400):
-        X, y = problem.sample(40, rng, 0.05)
-        error = linear_regression.finetune(X, y, problem.source, 0.1) - problem.target
-        draws.append(population.coordinates(error) ** 2 * population.eigenvalues)
-    draws = np.add.reduceat(np.array(draws), parts[:-1], axis=1)
-    profile = np.add.reduceat(risk_profile(problem, 40, 0.1, 0.05), parts[:-1])
-    assert_equivalent(draws, profile, 0.04)
-    assert profile[:4].sum() > 0.4 * profile.sum()
-
-
-@given(problems())
-def test_gap_norms_add_up(problem):
-    n = np.arange(2 * problem.population.dim)
-    seen, unseen = gap_norms(problem, n)
-    u, values = problem.gap, problem.population.eigenvalues
-    np.testing.assert_allclose(seen + unseen, u @ u, rtol=1e-12)
-    assert (np.diff(seen) >= -1e-12 * (u @ u)).all()
-    assert seen[0] == 0
-    hidden = problem.population.coordinates(u)[values == 0]
-    assert unseen[-1] == pytest.approx(hidden @ hidden)
-
-
-@pytest.mark.parametrize("gap", GAPS)
-def test_gap_norms_are_as_simulated(gap):
-    population = Population.power_law(200, 1)
-    problem = problem_with_gap(population.eigenvalues, gap_in(GAPS[gap]))
-    rng, draws = np.random.default_rng(0), []
-    for _ in range(50):
-        Vt = linear_regression.row_space(population.sample(60, rng))[2]
-        seen = np.sum((Vt @ problem.gap) ** 2)
-        draws.append([seen, 1 - seen])
-    assert_equivalent(draws, np.array(gap_norms(problem, 60)), 0.01)
-
-
 # Deep networks
 
 
@@ -538,339 +367,6 @@ def test_teachers_that_are_hardly_seen(depth):
         np.testing.assert_allclose(deep_linear_risk(problem, n, depth), scratch, rtol=1e-6)
 
 
-# Sample complexity
-
-
-def brute_force(problem, risk, depth):
-    """Return n(ε) by its definition, from the risk at every n."""
-    curve = deep_linear_risk(problem, np.arange(problem.population.dim + 1), depth)
-    above = np.flatnonzero(curve > risk * (1 + 1e-12))
-    return int(above[-1]) + 1 if above.size else 0
-
-
-@st.composite
-def hard_problems(draw):
-    """Up to 80 dimensions, with gaps on few directions: curves with humps and plateaus."""
-    rng = np.random.default_rng(draw(seeds))
-    dim = draw(st.integers(1, 80))
-    levels = 10 ** rng.uniform(-draw(st.sampled_from([0, 1, 4, 12])), 0, draw(st.integers(1, 6)))
-    match draw(st.sampled_from(["levels", "power", "zeros"])):
-        case "levels":
-            values = rng.choice(levels, dim)
-        case "power":
-            values = np.arange(1.0, dim + 1) ** -rng.uniform(0, 2)
-        case "zeros":
-            values = rng.choice([0, 1, 1e-2], dim)
-    source, gap = rng.standard_normal((2, dim))
-    gap *= rng.random(dim) < draw(st.sampled_from([0.1, 0.5, 1.0]))
-    gap *= 10 ** rng.uniform(-draw(st.sampled_from([0, 3])), 0, dim)
-    source += gap * draw(st.sampled_from([0, -10, -0.9]))
-    return problem_with_gap(np.sort(values)[::-1], gap, source)
-
-
-@given(hard_problems(), st.sampled_from([1, 2, 5, math.inf]), seeds)
-def test_sample_complexity_is_its_definition(problem, depth, seed):
-    if depth > 1:
-        assume(problem.population.squared_norm(problem.source) > 0)
-    curve = deep_linear_risk(problem, np.arange(problem.population.dim + 1), depth)
-    rng = np.random.default_rng(seed)
-    targets = [0, rng.choice(curve), curve.max(), curve.max() * rng.random()]
-    for target in targets:
-        assert sample_complexity(problem, target, depth) == brute_force(problem, target, depth)
-
-
-@pytest.mark.parametrize("dim", range(1, 7))
-def test_sample_complexity_counts_every_sample_where_there_are_few(dim):
-    # Equal variances: R = d − n, met at every n and missed by a hair just before the next.
-    problem = problem_with_gap(np.ones(dim), np.ones(dim), np.ones(dim))
-    for n in range(dim):
-        assert sample_complexity(problem, dim - n) == n
-        assert sample_complexity(problem, (dim - n) * (1 - 1e-9)) == n + 1
-    assert sample_complexity(problem, 0) == dim
-
-
-def test_sample_complexity_where_the_risk_rises_first():
-    # At 5.1e-3 without data, the risk rises to 6.7e-3: a target between is met at 0 and lost again.
-    problem = problem_with_gap(1 / np.arange(1.0, 201), gap_in(GAPS["bottom"]))
-    curve = linear_risk(problem, np.arange(201))
-    assert curve[0] < 6e-3 < curve.max()
-    n = sample_complexity(problem, 6e-3)
-    assert 90 < n < 110
-    assert curve[n] <= 6e-3 < curve[n - 1]
-    assert sample_complexity(problem, curve.max()) == 0
-
-
-@pytest.mark.parametrize("depth", [1, 3, math.inf])
-def test_sample_complexity_in_high_dimension(depth, monkeypatch):
-    dim, rng = 2000, np.random.default_rng(0)
-    source, gap = rng.standard_normal((2, dim)) / np.sqrt(dim)
-    problem = problem_with_gap(np.arange(1.0, dim + 1) ** -0.7, gap, source)
-    target = linear_risk(problem, 0) / 4
-    expected = brute_force(problem, target, depth)
-    evaluated, solve, sums = [], exact_risk._solve, exact_risk._sums
-    monkeypatch.setattr(
-        exact_risk, "_solve", lambda *args: evaluated.append(10 * args[2].size) or solve(*args)
-    )
-    monkeypatch.setattr(
-        exact_risk, "_sums", lambda *args: evaluated.append(args[0].size) or sums(*args)
-    )
-    assert sample_complexity(problem, target, depth) == expected
-    assert sum(evaluated) < dim / 2
-
-
-@given(hard_problems(), st.sampled_from([(1, 2), (1, 16), (math.inf, 2), (3, 16)]))
-def test_certificate_bounds_the_risk_between_its_ends(problem, case):
-    depth, stride = case
-    last = np.count_nonzero(problem.population.eigenvalues)
-    assume(last > 2 and problem.population.squared_norm(problem.source) > 0)
-    modes = exact_risk._modes(problem)
-    ends = effective_ridge(problem.population.eigenvalues, [1, last - 1])
-    state = exact_risk._resolution(modes, np.geomspace(*ends, 129))
-    risks = state.risk(exact_risk._scale(state, depth))
-    for left in range(0, 128, stride):
-        bound = exact_risk._log_highest(state.at([left, left + stride]), depth)
-        assert risks[left : left + stride + 1].max() <= math.exp(bound) * (1 + 1e-9) + 1e-25
-
-
-@settings(max_examples=30)
-@given(
-    st.integers(300, 3000),
-    st.floats(0, 3),
-    st.sampled_from([0, 1e-4, 1.0]),
-    st.integers(0, 3),
-    seeds,
-)
-def test_many_sizes_at_once_are_each_of_them(dim, exponent, ridge, noise, seed):
-    """Many together are summed over fewer points than eigenvalues, a single one is not."""
-    rng = np.random.default_rng(seed)
-    eigenvalues = np.sort(np.arange(1.0, dim + 1) ** -exponent * rng.uniform(0.5, 1, dim))[::-1]
-    gap = rng.standard_normal(dim) * eigenvalues ** rng.uniform(-1, 1) * (rng.random(dim) < 0.3)
-    problem = problem_with_gap(eigenvalues, gap, rng.standard_normal(dim))
-    sizes = np.append(rng.integers(1, 2 * dim, 8), [dim - 1, dim, dim + 1])
-    points, _ = exact_risk._condensed(eigenvalues, np.ones((1, dim)))
-    assert points.size < dim
-    cases = (  # at depth, where θ_T − cθ_S nearly cancels, rounding of c is felt
-        (lambda n: effective_ridge(eigenvalues, n, ridge), 1e-12),
-        (lambda n: linear_risk(problem, n, ridge, noise / 10), 1e-11),
-        (lambda n: deep_linear_risk(problem, n, 3), 1e-7),
-    )
-    for function, rtol in cases:
-        np.testing.assert_allclose(
-            function(sizes), [function(int(n)) for n in sizes], rtol=rtol, atol=1e-300
-        )
-
-
-@pytest.mark.parametrize("gap", [1e-10, 1e-30, 1e-100])
-def test_points_count_every_eigenvalue_above_a_gap(gap):
-    """With as many samples as there are eigenvalues above it, κ is as small as those below."""
-    cluster = np.linspace(1, 0.5, 100)
-    eigenvalues = np.concatenate([cluster, gap * cluster])
-    sizes = np.arange(96, 105)
-    kappas = [effective_ridge(eigenvalues, int(n)) for n in sizes]
-    assert effective_ridge(eigenvalues, 100) < 10 * math.sqrt(gap)
-    np.testing.assert_allclose(effective_ridge(eigenvalues, sizes), kappas, rtol=1e-12)
-    points, sums = exact_risk._condensed(eigenvalues, np.ones((1, 200)))
-    assert points[25] == 0.5 and np.cumsum(sums[0])[[25, -1]].tolist() == [100, 200]
-
-
-@pytest.mark.parametrize("power", [1, 2, 3])
-def test_points_have_the_sums_of_their_eigenvalues(power):
-    """Of Σ wᵢλᵢ/(λᵢ + κ)^p, for any κ, with weights on all, on one, and of any size."""
-    rng = np.random.default_rng(power)
-    eigenvalues = np.sort(10 ** rng.uniform(-5, 0, 2000))[::-1]
-    weights = np.stack([np.ones(2000), np.arange(2000) == 700, rng.standard_normal(2000) ** 2])
-    points, sums = exact_risk._condensed(eigenvalues, weights)
-    assert (np.diff(points) < 0).all() and points[[0, -1]].tolist() == eigenvalues[[0, -1]].tolist()
-    np.testing.assert_allclose(sums.sum(axis=1), weights.sum(axis=1), rtol=1e-13)
-    for kappa in 10.0 ** np.arange(-8, 4):
-        expected = weights @ (eigenvalues / (eigenvalues + kappa) ** power)
-        found = sums @ (points / (points + kappa) ** power)
-        np.testing.assert_allclose(found, expected, rtol=1e-12)
-
-
-def test_certificate_foresees_a_hump():
-    # Variances far above and below that of the gap: between κ = 0.7 and 5.4 the risk rises twofold.
-    eigenvalues = np.repeat([100, 0.857, 0.01], [1000, 1, 1000])
-    problem = problem_with_gap(eigenvalues, eigenvalues == 0.857)
-    curve = linear_risk(problem, np.arange(2002))
-    modes = exact_risk._modes(problem)
-    state = exact_risk._resolution(modes, np.array([2 * math.e, 2 / math.e]) / modes.scale)
-    highest = curve[math.ceil(state.n[0]) : math.floor(state.n[1])].max()
-    bound = modes.in_units(math.exp(exact_risk._log_highest(state, 1)))
-    assert highest > 1.4 * modes.in_units(state.risk()).max()
-    assert highest < bound < 2 * highest
-    for share in (0.5, 0.9, 0.999, 1):
-        assert sample_complexity(problem, share * highest) == brute_force(
-            problem, share * highest, 1
-        )
-
-
-def test_certificate_follows_the_scale_of_the_source():
-    # The tail of the target is long, though hardly felt: as it is seen c grows from 0 to 8, and
-    # with it the risk along the first directions, where the target has nothing.
-    eigenvalues = np.repeat([1, 1e-6], [20, 2000])
-    source, target = np.repeat([500.0, 150], [20, 2000]), np.repeat([0.0, 1200], [20, 2000])
-    problem = TransferProblem(Population(eigenvalues), source, target)
-    modes = exact_risk._modes(problem)
-    state = exact_risk._resolution(
-        modes, np.geomspace(*effective_ridge(eigenvalues, [1, 2019]), 401)
-    )
-    risks = state.risk(exact_risk._scale(state, math.inf))
-    assert risks.max() > 2 * risks[0]
-    for left in range(0, 400, 2):
-        bound = exact_risk._log_highest(state.at([left, left + 2]), math.inf)
-        assert risks[left : left + 3].max() <= math.exp(bound) * (1 + 1e-12)
-
-
-# The best ridge
-
-
-@given(problems(), st.integers(1, 20), st.sampled_from([0.0, 0.01, 0.3, 10]))
-def test_optimal_ridge_is_not_beaten(problem, n, noise):
-    best = optimal_ridge(problem, n, noise)
-    assert best >= 0
-    scale = problem.population.eigenvalues[0]
-    others = np.concatenate([[0, math.inf], scale * np.geomspace(1e-15, 1e15, 601)])
-    if 0 < best < math.inf:
-        others = np.append(others, best * np.array([0.5, 0.9, 0.999, 1.001, 1.1, 2]))
-    risk, rest = linear_risk(problem, n, best, noise), linear_risk(problem, n, others, noise)
-    assert risk <= rest.min() + 1e-10 * (rest.min() + noise**2)
-
-
-@pytest.mark.parametrize("n", [20, 150, 260])
-@pytest.mark.parametrize("gap", GAPS)
-def test_optimal_ridge_is_the_numerical_minimum(n, gap):
-    problem = problem_with_gap(1 / np.arange(1.0, 201), gap_in(GAPS[gap]))
-    found = scipy.optimize.minimize_scalar(
-        lambda x: linear_risk(problem, n, math.exp(x), 0.3),
-        bounds=(-10, 15),
-        method="bounded",
-        options={"xatol": 1e-9},
-    )
-    assert optimal_ridge(problem, n, 0.3) == pytest.approx(math.exp(found.x), rel=1e-4)
-
-
-@pytest.mark.parametrize("exponent", [0, 1])
-@pytest.mark.parametrize("n", [0.01, 10, 100, 200, 500])
-def test_optimal_ridge_of_an_even_gap(exponent, n):
-    # Equal uᵢ²: δ* = dσ²/‖u‖², whatever the spectrum and n, as for a Gaussian prior.
-    problem = problem_with_gap(np.arange(1.0, 201) ** -exponent, np.full(200, 0.5))
-    for noise in (0.1, 2):
-        assert optimal_ridge(problem, n, noise) == pytest.approx(noise**2 / 0.25, rel=1e-9)
-    assert not optimal_ridge(problem, np.arange(n)).any()  # not 10⁻¹⁴ either
-
-
-def test_optimal_ridge_at_its_ends():
-    values = 1 / np.arange(1.0, 201)
-    seen = problem_with_gap(values, gap_in(GAPS["top"]))
-    hurt = problem_with_gap(values, gap_in(GAPS["bottom"]))
-    same = problem_with_gap(values, np.zeros(200))
-    assert optimal_ridge(seen, 100) == 0
-    assert optimal_ridge(seen, 0, 0.5) == 0  # all are equally good
-    assert 0 < optimal_ridge(hurt, 50) < math.inf  # without noise, where interpolation hurts
-    assert optimal_ridge(hurt, 300) == 0
-    assert optimal_ridge(same, 100, 0.5) == math.inf
-    assert optimal_ridge(same, 100) == 0
-    assert linear_risk(same, 100, math.inf, 0.5) == 0
-
-
-def test_optimal_ridge_is_the_better_of_two_minima():
-    # A small gap that is seen at once, a large one far below: two ridges are locally best.
-    values = np.repeat([1.0, 1e-6], [20, 180])
-    u = np.where(values == 1, 1e-2, 3.0)
-    problem = problem_with_gap(values, u)
-    ridges = np.geomspace(1e-9, 1e3, 2000)
-    risks = linear_risk(problem, 100, ridges, 0.01)
-    least = (risks[1:-1] < risks[:-2]) & (risks[1:-1] < risks[2:])
-    assert least.sum() == 2
-    best = optimal_ridge(problem, 100, 0.01)
-    assert best == pytest.approx(ridges[np.argmin(risks)], rel=0.02)
-
-
-# Along gradient flow
-
-
-@given(sampled_problems(sizes=st.integers(1, 20)))
-def test_flow_risk_starts_and_ends_right(case):
-    problem, X = case
-    risk = flow_risk(problem, X, [0, math.inf])
-    start = problem.risk(problem.source)
-    end = problem.risk(linear_regression.finetune(X, X @ problem.target, problem.source))
-    assert risk[0] == pytest.approx(start, rel=1e-9, abs=1e-25)
-    size = problem.population.eigenvalues[0] * (problem.gap @ problem.gap)
-    assert risk[1] == pytest.approx(end, rel=1e-6, abs=1e-12 * size)
-
-
-@pytest.mark.parametrize("n", [8, 25])
-def test_flow_risk_is_the_integrated_flow(n):
-    rng = np.random.default_rng(0)
-    population = Population(1 / np.arange(1.0, 21), rotation(20, 1))
-    problem = TransferProblem(population, *rng.standard_normal((2, 20)))
-    X = population.sample(n, rng)
-    S, times = X.T @ X / n, [0, 0.1, 1, 10, 100]
-    # Bias and variance together: θ − θ_T = m + C·(noise), m' = −Σ̂m and C' = Xᵀ/n − Σ̂C.
-    start = np.column_stack([-problem.gap, np.zeros((20, n))])
-
-    def flow(_, state):
-        state = state.reshape(20, n + 1)
-        return (np.column_stack([np.zeros(20), X.T / n]) - S @ state).ravel()
-
-    path = scipy.integrate.solve_ivp(
-        flow, (0, 100), start.ravel(), "DOP853", times, rtol=1e-11, atol=1e-13
-    )
-    states = path.y.T.reshape(len(times), 20, n + 1)
-    felt = np.einsum("tik,ij,tjk->tk", states, population.covariance(), states)
-    for noise in (0, 0.7):
-        expected = felt[:, 0] + noise**2 * felt[:, 1:].sum(axis=1)
-        np.testing.assert_allclose(flow_risk(problem, X, times, noise), expected, rtol=1e-8)
-
-
-def test_flow_risk_is_the_mean_over_label_noise():
-    rng, noise = np.random.default_rng(0), 0.5
-    population = Population.power_law(30, 1)
-    problem = TransferProblem(population, *rng.standard_normal((2, 30)))
-    X, times = population.sample(12, rng), [0.3, 3, 30, 1e6]
-    risks = []
-    for _ in range(1000):
-        y = X @ problem.target + noise * rng.standard_normal(12)
-        risks.append(problem.risk(linear_regression.gradient_flow(X, y, problem.source, times)))
-    assert (np.abs(z_scores(risks, flow_risk(problem, X, times, noise))) < 4).all()
-
-
-@given(
-    sampled_problems(dims=st.integers(2, 12), sizes=st.integers(1, 20)),
-    st.sampled_from([0, 0.01, 0.5, 30]),
-)
-def test_optimal_stopping_time_is_not_beaten(case, noise):
-    problem, X = case
-    best = optimal_stopping_time(problem, X, noise)
-    scale = np.linalg.norm(X, 2) ** 2 / len(X) or 1.0
-    times = np.concatenate([[0, math.inf], np.geomspace(1e-8, 1e16, 1001) / scale])
-    times = np.append(times, best * np.array([0.9, 0.99, 1.01, 1.1]))
-    risk, rest = flow_risk(problem, X, [best], noise)[0], flow_risk(problem, X, times, noise)
-    assert risk <= rest.min() + 1e-9 * (rest.min() + 1e-9 * rest[0])
-
-
-def test_optimal_stopping_time_at_its_ends():
-    rng = np.random.default_rng(0)
-    values = 1 / np.arange(1.0, 201)
-    seen = problem_with_gap(values, gap_in(GAPS["top"]))
-    same = problem_with_gap(values, np.zeros(200))
-    X = seen.population.sample(60, rng)
-    assert optimal_stopping_time(same, X, 0.5) == 0
-    assert optimal_stopping_time(seen, np.zeros((3, 200)), 0.5) == 0
-    assert optimal_stopping_time(problem_with_gap(np.ones(200), gap_in(GAPS["top"])), X) == math.inf
-    times = [optimal_stopping_time(seen, X, noise) for noise in (0.1, 0.3, 1, 1e3)]
-    assert 0 < times[3] < times[2] < times[1] < times[0] < math.inf
-    assert optimal_stopping_time(seen, X, 0.01) == math.inf
-    # Where interpolation hurts, training stops early even on clean labels.
-    hurt = problem_with_gap(values, gap_in(GAPS["bottom"]))
-    assert 0 < optimal_stopping_time(hurt, X) < 10
-    # With much noise to fight, the risk is a parabola that turns at once.
-    around = flow_risk(seen, X, times[3] * np.array([0.99, 1, 1.01]), 1e3)
-    assert around[1] < min(around[0], around[2])
-
-
 # Bad input
 
 
@@ -909,30 +405,28 @@ ROWS = np.eye(3)[:2]
         (lambda: deep_linear_risk(SCRATCH, 1, 2), ValueError, "source.*zero"),
         (lambda: deep_linear_risk(SCRATCH, 1, math.inf), ValueError, "source.*zero"),
         (lambda: deep_linear_risk(BLIND, 1, math.inf), ValueError, "source.*infinite"),
-        (lambda: gap_norms(None, 1), TypeError, "problem"),
-        (lambda: gap_norms(GOOD, math.nan), ValueError, "n must"),
-        (lambda: risk_profile(GOOD, -1), ValueError, "n must"),
-        (lambda: risk_profile(GOOD, 1, noise=-1), ValueError, "noise"),
-        (lambda: risk_profile(GOOD, [1, 2], [1, 2, 3]), ValueError, "n, ridge, noise"),
-        (lambda: sample_complexity(GOOD, -1), ValueError, "risk"),
-        (lambda: sample_complexity(GOOD, [1.0]), TypeError, "risk"),
-        (lambda: sample_complexity(GOOD, math.nan), ValueError, "risk"),
-        (lambda: sample_complexity(GOOD, 1, 0), ValueError, "depth"),
-        (lambda: sample_complexity(SCRATCH, 1, 2), ValueError, "source"),
-        (lambda: optimal_ridge(GOOD, -1), ValueError, "n must"),
-        (lambda: optimal_ridge(GOOD, 1, -1), ValueError, "noise"),
-        (lambda: optimal_ridge(GOOD, [1, 2], [1, 2, 3]), ValueError, "n, noise"),
-        (lambda: flow_risk(GOOD, np.ones((2, 4)), [1]), ValueError, "X must"),
-        (lambda: flow_risk(GOOD, np.full((2, 3), np.nan), [1]), ValueError, "X must"),
-        (lambda: flow_risk(GOOD, ROWS, [-1]), ValueError, "times"),
-        (lambda: flow_risk(GOOD, ROWS, [math.nan]), ValueError, "times"),
-        (lambda: flow_risk(GOOD, ROWS, 1.0), ValueError, "times"),
-        (lambda: flow_risk(GOOD, ROWS, [1], -1), ValueError, "noise"),
-        (lambda: flow_risk(1, ROWS, [1]), TypeError, "problem"),
-        (lambda: optimal_stopping_time(GOOD, np.ones(3)), ValueError, "X must"),
-        (lambda: optimal_stopping_time(GOOD, ROWS, -1), ValueError, "noise"),
     ],
 )
 def test_bad_input_is_named(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+def test_batches_are_each_of_their_problems():
+    rng = np.random.default_rng(0)
+    population = Population(1 / np.arange(1.0, 31), rotation(30, 1))
+    batch = TransferProblem(population, rng.standard_normal(30), rng.standard_normal((2, 3, 30)))
+    n, noise = np.arange(10.0)[:, None], np.array([0.0, 0.3])
+    cases = {
+        "linear": (lambda problem: linear_risk(problem, n, 0.1, noise), (10, 2)),
+        "deep": (lambda problem: deep_linear_risk(problem, n, 3), (10, 1)),
+        "infinite": (lambda problem: deep_linear_risk(problem, 4, math.inf), ()),
+        "profile": (lambda problem: risk_profile(problem, n, 0.1, noise), (10, 2, 30)),
+        "needed": (lambda problem: sample_complexity(problem, 0.5), ()),
+        "ridge": (lambda problem: optimal_ridge(problem, n[:4], noise), (4, 2)),
+    }
+    for function, shape in cases.values():
+        result = function(batch)
+        assert result.shape == (2, 3, *shape)
+        for index, problem in zip(np.ndindex(2, 3), batch.each(), strict=True):
+            np.testing.assert_allclose(result[index], function(problem), rtol=1e-11)

@@ -20,9 +20,12 @@ from strategies import EPS, condition, rotation, sampled_problems, seeds, z_scor
 
 from lib import linear_regression
 from lib.datasets import digits, readout
-from lib.linear_regression import finetune, gradient_flow, learning_curve, samples_needed
+from lib.linear_regression import finetune, flow_risk, gradient_flow, learning_curve, samples_needed
+from lib.planning import optimal_stopping_time
 from lib.problem import Population, TransferProblem
 
+THREE = TransferProblem(Population([2.0, 1, 0.5]), np.ones(3), [2.0, 3, 4])
+ROWS = np.eye(3)[:2]
 any_size = st.integers(1, 20)  # below, at and above the dimension, which is at most 12
 
 
@@ -463,7 +466,7 @@ def flow(X=X, y=Y, source=SOURCE, times=(0, 1)):
         ({"source": np.ones(2)}, ValueError),
         ({"source": np.ones((1, 3))}, ValueError),
         ({"source": [1, 1, INF]}, ValueError),
-        ({"source": None}, ValueError),
+        ({"source": None}, TypeError),
     ],
 )
 def test_bad_samples_are_named(function, changed, error):
@@ -513,15 +516,117 @@ def test_arguments_are_left_alone():
 
 
 def test_public_helpers_keep_their_promises():
-    """row_space and unlearned are for later parts of the library too."""
+    """The expansion and what it leaves are for later parts of the library too."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((6, 3)) @ rng.standard_normal((3, 5))
-    U, s, Vt = linear_regression.row_space(X)
-    assert s.shape == (3,)
-    np.testing.assert_allclose((U * s) @ Vt, X, atol=1e-13)
     basis, count = linear_regression.orthogonal_expansion(X)
     assert count.tolist() == [0, 1, 2, 3, 3, 3, 3]
     np.testing.assert_allclose(basis.T @ basis, np.eye(3), atol=1e-14)
     vector = rng.standard_normal(5)
     expected = [vector - basis[:, :k] @ basis[:, :k].T @ vector for k in range(4)]
     np.testing.assert_allclose(linear_regression.unlearned(vector, basis), expected, atol=1e-14)
+
+
+# The risk along gradient flow
+
+
+@given(sampled_problems(sizes=st.integers(1, 20)))
+def test_flow_risk_starts_and_ends_right(case):
+    problem, X = case
+    risk = flow_risk(problem, X, [0, math.inf])
+    start = problem.risk(problem.source)
+    end = problem.risk(linear_regression.finetune(X, X @ problem.target, problem.source))
+    assert risk[0] == pytest.approx(start, rel=1e-9, abs=1e-25)
+    size = problem.population.eigenvalues[0] * (problem.gap @ problem.gap)
+    assert risk[1] == pytest.approx(end, rel=1e-6, abs=1e-12 * size)
+
+
+@pytest.mark.parametrize("n", [8, 25])
+def test_flow_risk_is_the_integrated_flow(n):
+    rng = np.random.default_rng(0)
+    population = Population(1 / np.arange(1.0, 21), rotation(20, 1))
+    problem = TransferProblem(population, *rng.standard_normal((2, 20)))
+    X = population.sample(n, rng)
+    S, times = X.T @ X / n, [0, 0.1, 1, 10, 100]
+    # Bias and variance together: θ − θ_T = m + C·(noise), m' = −Σ̂m and C' = Xᵀ/n − Σ̂C.
+    start = np.column_stack([-problem.gap, np.zeros((20, n))])
+
+    def flow(_, state):
+        state = state.reshape(20, n + 1)
+        return (np.column_stack([np.zeros(20), X.T / n]) - S @ state).ravel()
+
+    path = scipy.integrate.solve_ivp(
+        flow, (0, 100), start.ravel(), "DOP853", times, rtol=1e-11, atol=1e-13
+    )
+    states = path.y.T.reshape(len(times), 20, n + 1)
+    felt = np.einsum("tik,ij,tjk->tk", states, population.covariance(), states)
+    for noise in (0, 0.7):
+        expected = felt[:, 0] + noise**2 * felt[:, 1:].sum(axis=1)
+        np.testing.assert_allclose(flow_risk(problem, X, times, noise), expected, rtol=1e-8)
+
+
+def test_flow_risk_is_the_mean_over_label_noise():
+    rng, noise = np.random.default_rng(0), 0.5
+    population = Population.power_law(30, 1)
+    problem = TransferProblem(population, *rng.standard_normal((2, 30)))
+    X, times = population.sample(12, rng), [0.3, 3, 30, 1e6]
+    risks = []
+    for _ in range(1000):
+        y = X @ problem.target + noise * rng.standard_normal(12)
+        risks.append(problem.risk(linear_regression.gradient_flow(X, y, problem.source, times)))
+    assert (np.abs(z_scores(risks, flow_risk(problem, X, times, noise))) < 4).all()
+
+
+def test_flow_risk_of_a_batch_is_that_of_each_problem():
+    rng = np.random.default_rng(0)
+    population = Population(1 / np.arange(1.0, 13), rotation(12, 1))
+    batch = TransferProblem(population, rng.standard_normal(12), rng.standard_normal((2, 3, 12)))
+    X, times = population.sample(5, rng), [0, 1, 30, math.inf]
+    risks, best = flow_risk(batch, X, times, 0.1), optimal_stopping_time(batch, X, 0.1)
+    assert risks.shape == (2, 3, 4) and best.shape == (2, 3)
+    for index, problem in zip(np.ndindex(2, 3), batch.each(), strict=True):
+        np.testing.assert_allclose(risks[index], flow_risk(problem, X, times, 0.1), rtol=1e-12)
+        alone = optimal_stopping_time(problem, X, 0.1)
+        assert best[index] == pytest.approx(alone, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "call, error, words",
+    [
+        (lambda: flow_risk(THREE, np.ones((2, 4)), [1]), ValueError, "X must"),
+        (lambda: flow_risk(THREE, np.full((2, 3), np.nan), [1]), ValueError, "X must"),
+        (lambda: flow_risk(THREE, ROWS, [-1]), ValueError, "times"),
+        (lambda: flow_risk(THREE, ROWS, [math.nan]), ValueError, "times"),
+        (lambda: flow_risk(THREE, ROWS, 1.0), ValueError, "times"),
+        (lambda: flow_risk(THREE, ROWS, [1], -1), ValueError, "noise"),
+        (lambda: flow_risk(1, ROWS, [1]), TypeError, "problem"),
+    ],
+)
+def test_bad_input_of_flow_risk_is_named(call, error, words):
+    with pytest.raises(error, match=words):
+        call()
+
+
+def test_batches_share_one_factorisation():
+    rng = np.random.default_rng(0)
+    for vectors in None, rotation(30, 2):
+        population = Population(1 / np.arange(1.0, 31), vectors)
+        batch = TransferProblem(
+            population, rng.standard_normal(30), rng.standard_normal((2, 3, 30))
+        )
+        X = population.sample(40, rng)
+        curves = learning_curve(batch, X)
+        assert curves.shape == (2, 3, 41)
+        for index, problem in zip(np.ndindex(2, 3), batch.each(), strict=True):
+            np.testing.assert_allclose(
+                curves[index], learning_curve(problem, X), rtol=1e-9, atol=1e-25
+            )
+
+
+def test_long_curves_are_summed_in_pieces(monkeypatch):
+    problem = TransferProblem(Population.power_law(40, 1), np.zeros(40), np.ones(40))
+    X = problem.population.sample(30, np.random.default_rng(0))
+    whole = learning_curve(problem, X)
+    for size in 1, 7, 30, 31:
+        monkeypatch.setattr(linear_regression, "_STEP", size)
+        np.testing.assert_allclose(learning_curve(problem, X), whole, rtol=1e-13)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from strategies import seeds
 
-from lib.numerics import ten_digits, unit
+from lib.numerics import minima, ten_digits, unit
 
 numbers = st.floats(allow_nan=False, allow_infinity=False, width=64)
 
@@ -62,3 +62,21 @@ def test_units_are_powers_of_two_near_the_largest(first, second):
 def test_units_of_the_extremes():
     assert unit(5e-324) == 5e-324 and unit(np.finfo(float).max) == 2.0**1023
     assert unit(np.zeros((2, 3))) == unit(np.zeros(0)) == 1
+
+
+def test_minima_are_found_however_far_apart():
+    """Of a product of parabolas in log t, by its slope."""
+    where = np.log([1e-9, 3.0, 1e12])
+    turns = np.poly1d(np.sort(np.concatenate([where, (where[1:] + where[:-1]) / 2])), r=True)
+
+    def slope(x):
+        return turns(x) / (1 + np.abs(turns(x)))
+
+    np.testing.assert_allclose(minima(slope, 1e-20, 1e20), np.exp(where), rtol=1e-9)
+    np.testing.assert_allclose(minima(slope, 1.0, 100.0), [3.0], rtol=1e-9)
+    assert minima(slope, 10.0, 100.0).size == 0
+    assert minima(lambda x: np.where(x < 0, -1e-13, 1.0), 1e-3, 1e3).size == 0  # rounding errors
+    assert minima(lambda x: np.where(x < 0, -1e-11, 1.0), 1e-3, 1e3).size == 1
+    calls = []
+    minima(lambda x: calls.append(np.size(x)) or np.ones_like(x), 1.0, math.exp(10))
+    assert calls == [42]  # four a unit

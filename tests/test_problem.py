@@ -10,13 +10,10 @@ from strategies import EPS, populations, problems, rotation, seeds, z_scores
 from lib import relu
 from lib.exact_risk import linear_risk
 from lib.problem import (
-    GAPS,
     LAWS,
-    SPECTRA,
     Population,
     TransferProblem,
     kernel_problem,
-    random_problem,
 )
 
 UNIT_VARIANCE = {
@@ -217,67 +214,6 @@ def test_labels_and_their_noise():
     np.testing.assert_array_equal(quiet, noisy)
 
 
-@pytest.mark.parametrize("gap", GAPS)
-@pytest.mark.parametrize("spectrum", SPECTRA)
-def test_random_problems_are_of_their_kind(spectrum, gap):
-    d, rng = 40, np.random.default_rng(6)
-    for _ in range(50):
-        problem = random_problem(d, spectrum, gap, rng)
-        values, u = problem.population.eigenvalues, problem.gap
-        match spectrum:
-            case "isotropic":
-                assert np.ptp(values) == 0 and 0.2 <= values[0] <= 1
-            case "power law":
-                slope = np.diff(np.log(values)) / np.diff(np.log(np.arange(1, d + 1)))
-                assert values[0] == 1 and np.ptp(slope) < 1e-9 and -2 <= slope[0] <= -0.25
-            case "spiked":
-                assert 2 <= (values == 1).sum() <= d // 4
-                assert np.ptp(values[values < 1]) == 0 and 1e-3 <= values[-1] <= 10**-0.5
-        # Outside its support the gap is the rounding error of (source + u) − source.
-        support = np.flatnonzero(np.abs(u) > 1e-14)
-        if gap == "everywhere":
-            assert support.size == d
-        else:
-            assert d // 20 <= support.size <= d // 4
-            assert support[0 if gap == "top" else -1] == (0 if gap == "top" else d - 1)
-            assert np.ptp(support) == support.size - 1
-        for length in np.linalg.norm(u), np.linalg.norm(problem.source):
-            assert 10**-0.5 <= length * (1 + 1e-12) and length <= 10**0.5 * (1 + 1e-12)
-    first, again = (random_problem(d, spectrum, gap, np.random.default_rng(7)) for _ in range(2))
-    np.testing.assert_array_equal(first.target, again.target)
-
-
-def test_random_problems_are_spread_as_they_say():
-    """Widths and spikes over all that is allowed, and the laws of all that is drawn."""
-    rng, d = np.random.default_rng(0), 40
-    draws = {name: [] for name in ("variance", "exponent", "tail", "gap", "source")}
-    widths, spikes = {"top": set(), "bottom": set()}, set()
-    for k in range(600):
-        gap = GAPS[k // 3 % 3]
-        problem = random_problem(d, SPECTRA[k % 3], gap, rng)
-        values = problem.population.eigenvalues
-        match SPECTRA[k % 3]:
-            case "isotropic":
-                draws["variance"].append(values[0])
-            case "power law":
-                draws["exponent"].append(-np.log2(values[1]))
-            case "spiked":
-                spikes.add(int((values == 1).sum()))
-                draws["tail"].append(np.log10(values[-1]))
-        if gap in widths:
-            widths[gap].add(int((np.abs(problem.gap) > 1e-14).sum()))
-        for name, vector in ("gap", problem.gap), ("source", problem.source):
-            draws[name].append(np.log10(np.linalg.norm(vector)))
-    assert spikes == widths["top"] == widths["bottom"] == set(range(2, 11))
-    limits = {"variance": (0.2, 1), "exponent": (0.25, 2), "tail": (-3, -0.5)}
-    for name, sample in draws.items():
-        low, high = limits.get(name, (-0.5, 0.5))
-        ends = np.abs([min(sample) - low, max(sample) - high])
-        assert (ends < 0.05 * (high - low)).all(), name
-        uniform = scipy.stats.uniform(low, high - low)
-        assert scipy.stats.kstest(sample, uniform.cdf).pvalue > 1e-3, name
-
-
 def test_problems_are_compared_by_identity():
     """Their arrays have no one truth value; so they can be keys, and are found in lists."""
     first, second = (Population([2.0, 1]) for _ in range(2))
@@ -313,11 +249,11 @@ def test_kernel_problems_of_several_functions_are_those_of_each():
     rng = np.random.default_rng(0)
     K = np.cov(rng.standard_normal((6, 9)))
     values = rng.standard_normal((6, 3))
-    for problem, column in zip(kernel_problem(K, values), values.T, strict=True):
+    for problem, column in zip(kernel_problem(K, values).each(), values.T, strict=True):
         alone = kernel_problem(K, column)
         np.testing.assert_allclose(problem.target, alone.target, rtol=1e-12)
         np.testing.assert_array_equal(problem.population.eigenvalues, alone.population.eigenvalues)
-    assert len(kernel_problem(K, values[:, :1])) == 1
+    assert kernel_problem(K, values[:, :1]).target.shape == (1, 6)
 
 
 @given(st.integers(2, 8), st.integers(0, 20), seeds)
@@ -419,7 +355,7 @@ NAN, INF = np.nan, np.inf
         (lambda: TransferProblem(P2, np.ones(2), np.ones((2, 1))), "target", ValueError),
         (lambda: TransferProblem(P2, [0, NAN], np.ones(2)), "source", ValueError),
         (lambda: TransferProblem(P2, np.ones(2), [0, INF]), "target", ValueError),
-        (lambda: TransferProblem(P2, np.ones(2), None), "target", ValueError),
+        (lambda: TransferProblem(P2, np.ones(2), None), "target", TypeError),
         (lambda: PROBLEM.risk(np.ones(3)), "theta", ValueError),
         (lambda: PROBLEM.risk([1, NAN]), "theta", ValueError),
         (lambda: PROBLEM.sample(0, RNG), "n", ValueError),
@@ -427,11 +363,6 @@ NAN, INF = np.nan, np.inf
         (lambda: PROBLEM.sample(1, RNG, noise=-1), "noise", ValueError),
         (lambda: PROBLEM.sample(1, RNG, noise=NAN), "noise", ValueError),
         (lambda: PROBLEM.sample(1, RNG, law="cauchy"), "law", ValueError),
-        (lambda: random_problem(19, "isotropic", "top", RNG), "dim", ValueError),
-        (lambda: random_problem(20.0, "isotropic", "top", RNG), "dim", TypeError),
-        (lambda: random_problem(20, "flat", "top", RNG), "spectrum", ValueError),
-        (lambda: random_problem(20, "isotropic", "side", RNG), "gap", ValueError),
-        (lambda: random_problem(20, "isotropic", "top", 0), "rng", TypeError),
         (lambda: kernel_problem(np.ones((2, 3)), np.ones(2)), "K", ValueError),
         (lambda: kernel_problem(np.ones(2), np.ones(2)), "K", ValueError),
         (lambda: kernel_problem(np.ones((0, 0)), []), "K", ValueError),
@@ -454,3 +385,34 @@ NAN, INF = np.nan, np.inf
 def test_bad_input_is_named(call, argument, error):
     with pytest.raises(error, match=rf"^{argument} must"):
         call()
+
+
+def test_teachers_come_in_batches():
+    rng = np.random.default_rng(0)
+    population = Population.power_law(4, 1)
+    source, target = rng.standard_normal(4), rng.standard_normal((2, 3, 4))
+    problem = TransferProblem(population, source, target)
+    assert problem.source.shape == problem.gap.shape == (2, 3, 4)
+    each = list(problem.each())
+    assert len(each) == 6
+    np.testing.assert_array_equal(each[4].target, target[1, 1])
+    np.testing.assert_array_equal(each[4].source, source)
+    X, y = problem.sample(5, np.random.default_rng(1))
+    np.testing.assert_allclose(y[1, 1], X @ target[1, 1], rtol=1e-12)
+    _, noisy = problem.sample(5, np.random.default_rng(1), 0.1)
+    assert np.unique(noisy - y).size == 30  # noise of its own in each
+    np.testing.assert_allclose(problem.risk(source)[1, 1], each[4].risk(source))
+    with pytest.raises(ValueError, match="^source and target must have shapes that broadcast"):
+        TransferProblem(population, target[:, :2], target)
+
+
+def test_shorter_ways_to_a_problem():
+    population = Population.power_law(3, 1)
+    problem = TransferProblem.from_gap(population, [[1, 2, 3], [0, 1, 0]])
+    assert not problem.source.any() and problem.gap.tolist() == [[1, 2, 3], [0, 1, 0]]
+    scratch = TransferProblem(population, [1, 1, 1], [1, 2, 3]).from_scratch()
+    assert not scratch.source.any() and scratch.target.tolist() == [1, 2, 3]
+    with pytest.raises(ValueError, match="^gap must have shape"):
+        TransferProblem.from_gap(population, [1, 2])
+    with pytest.raises(TypeError, match="^population must"):
+        TransferProblem.from_gap(3, [1, 2])

@@ -535,7 +535,7 @@ def test_samples_of_nothing_are_named(function, bad):
         (1j * X, TypeError),
         ([["a", "b", "c"]] * 2, TypeError),
         ([[1, 2, 3], [1, 2]], TypeError),
-        (None, ValueError),
+        (None, TypeError),
     ],
 )
 def test_bad_samples_are_named(function, bad, error):
@@ -557,7 +557,7 @@ def test_bad_samples_are_named(function, bad, error):
         (["a", "b"], TypeError),
         (1j * Y, TypeError),
         ([[1, 2], [1]], TypeError),
-        (None, ValueError),
+        (None, TypeError),
     ],
 )
 def test_bad_residuals_are_named(function, bad, error):
@@ -577,7 +577,7 @@ def test_bad_residuals_are_named(function, bad, error):
         (lambda: finetune(X, Y, NAN * T), "X_test", ValueError),
         (lambda: finetune(X, Y, INF * T), "X_test", ValueError),
         (lambda: finetune(X, Y, 1j * T), "X_test", TypeError),
-        (lambda: finetune(X, Y, None), "X_test", ValueError),
+        (lambda: finetune(X, Y, None), "X_test", TypeError),
         (lambda: curve(X_test=np.ones(3)), "X_test", ValueError),
         (lambda: curve(X_test=np.ones((4, 2))), "X_test", ValueError),
         (lambda: curve(X_test=np.ones((0, 3)), residual_test=[]), "X_test", ValueError),
@@ -588,7 +588,7 @@ def test_bad_residuals_are_named(function, bad, error):
         (lambda: curve(residual=np.ones((2, 2))), "residual_test", ValueError),
         (lambda: curve(residual_test=[1, 1, 1, NAN]), "residual_test", ValueError),
         (lambda: curve(residual_test=["a"] * 4), "residual_test", TypeError),
-        (lambda: curve(residual_test=None), "residual_test", ValueError),
+        (lambda: curve(residual_test=None), "residual_test", TypeError),
     ],
 )
 def test_bad_input_is_named(call, argument, error):

@@ -1,6 +1,7 @@
 """lib.row_space against fifty digits: any rank, any shape, and columns of any scale."""
 
 import tracemalloc
+from functools import partial
 
 import hypothesis.strategies as st
 import mpmath
@@ -10,7 +11,8 @@ import scipy.linalg
 from hypothesis import given, settings
 from strategies import EPS, rotation, seeds
 
-from lib.row_space import left_vectors, row_space
+import lib.row_space
+from lib.row_space import RowSpace, left_vectors, row_space
 
 
 @st.composite
@@ -158,3 +160,50 @@ def test_rank_is_that_of_the_precision_that_was_given():
     single = float(np.finfo("float32").eps)
     assert row_space(X)[1].size == 5 and row_space(rounded)[1].size == 20
     assert row_space(rounded, single)[1].size == left_vectors(rounded, single)[1].size == 5
+
+
+@pytest.mark.parametrize("n, d, rank", [(4, 9, 4), (9, 4, 4), (6, 8, 3), (5, 5, 5)])
+def test_verbs_against_least_squares(n, d, rank):
+    """For any number of right sides, by NumPy's pseudo-inverse and by solving."""
+    rng = np.random.default_rng(n)
+    X = rng.standard_normal((n, rank)) @ rng.standard_normal((rank, d))
+    space, P = RowSpace(X), np.linalg.pinv(X) @ X
+    theta, y = rng.standard_normal((2, 3, d)), rng.standard_normal((2, 3, n))
+    np.testing.assert_allclose(space.seen(theta) @ space.Vt, theta @ P, atol=1e-12)
+    np.testing.assert_allclose(space.unseen(theta), theta - theta @ P, atol=1e-12)
+    assert np.abs(space.seen(space.unseen(theta))).max() < 1e-15
+    fitted = space.fitted(y) @ space.Vt
+    np.testing.assert_allclose(fitted, y @ np.linalg.pinv(X).T, atol=1e-12)
+    held = np.linalg.solve(X.T @ X + 0.3 * np.eye(d), X.T @ y[0].T).T
+    np.testing.assert_allclose(space.fitted(y[0], 0.3) @ space.Vt, held, atol=1e-12)
+    times = np.array([0.0, 0.7, 5.0])
+    for one, at in zip(space.flow(y[0, 0], times) @ space.Vt, times, strict=True):
+        decay = scipy.linalg.expm(-at * X.T @ X / n)
+        np.testing.assert_allclose(one, fitted[0, 0] - decay @ fitted[0, 0], atol=1e-12)
+
+
+@pytest.mark.parametrize("ridge", [0.0, 0.5])
+def test_left_out_errors_are_those_of_refits(ridge):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((6, 4)), rng.standard_normal((2, 3, 6))
+    errors = RowSpace(X).leave_one_out(y, ridge)
+    for i in range(6):
+        others = np.arange(6) != i
+        A = X[others].T @ X[others] + ridge * np.eye(4)
+        theta = np.linalg.solve(A, X[others].T @ y[..., others].reshape(6, 5).T)
+        expected = y[..., i] - (X[i] @ theta).reshape(2, 3)
+        np.testing.assert_allclose(errors[..., i], expected, atol=1e-11)
+
+
+def test_one_decomposition_and_none_of_what_is_not_asked_for(monkeypatch):
+    calls = []
+    for name in "row_space", "left_vectors":
+        function = getattr(lib.row_space, name)
+        counted = partial(lambda f, name, *args: calls.append(name) or f(*args), function, name)
+        monkeypatch.setattr(lib.row_space, name, counted)
+    X, y = np.random.default_rng(0).standard_normal((5, 8)), np.ones(5)
+    space = RowSpace(X)
+    space.leave_one_out(y)
+    assert calls == ["left_vectors"]
+    space.fitted(y), space.unseen(X), space.leave_one_out(y)
+    assert calls == ["left_vectors", "row_space"]

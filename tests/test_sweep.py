@@ -21,8 +21,9 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import lib.sweep
+from lib.comparison import random_problem
 from lib.linear_regression import learning_curve
-from lib.problem import Population, random_problem
+from lib.problem import Population
 from lib.sweep import sweep
 
 
