@@ -22,17 +22,30 @@ CHROMIUM = next(
 sources = runpy.run_path(ROOT / "_ext" / "digests.py")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item):
+    """Let noise into the library where a chapter runs: what it prints must not depend on it.
+
+    Where a chapter is run under other settings (tests/stability/run.py), these are its own.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if hasattr(item, "cell") and "MOVED" not in os.environ:
+            patch.setenv("JITTER_SEED", "0")
+            patch.setenv("PYTHONPATH", str(ROOT / "tests" / "stability"), prepend=os.pathsep)
+        return (yield)
+
+
 @pytest.fixture(scope="session")
 def site():
     """Return the folder of the built book, which must have been built from what is here now."""
     built = ROOT / "_build" / ".built"  # made by `make book` when there was no warning
     if not built.exists():
-        pytest.fail("the book is not built, or its build had warnings: run `make book`")
+        pytest.fail("the book is not built, or its build had warnings: run `make pages`")
     lines = built.read_text(encoding="utf-8").splitlines()
     before = {path: digest for digest, path in (line.split(maxsplit=1) for line in lines)}
     now = sources["digests"](ROOT, sources["SOURCES"])
     if changed := sorted({path for path, _ in before.items() ^ now.items()}):
-        pytest.fail(f"{', '.join(changed)} changed after the build: run `make book`")
+        pytest.fail(f"{', '.join(changed)} changed after the build: run `make pages`")
     return ROOT / "_build" / "html"
 
 

@@ -160,19 +160,22 @@ class Level:
 
     def spread(self, energies, noise=0.0):
         """(R + σ²)/n = (bias + σ²)/(n − df₂) for ``energies`` (..., d) and σ = ``noise``."""
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            unseen = np.where(self.spare > 0, self.bias(energies) / self.spare, 0.0)
-            noise = np.where(np.equal(noise, 0), 0.0, noise / np.sqrt(self.spare))
-            return np.where(self.n == 0, 0.0, unseen + noise**2)
+        return self._spread(self.bias(energies), noise)
 
     def risk(self, energies, noise=0.0):
         """E R = (bias + σ²)/(1 − df₂/n) − σ² without subtractions, (..., *n).
 
         Without noise it is linear in the ``energies`` (..., d), which may be mixed products.
         """
-        spread = self.spread(energies, noise)
+        bias = self.bias(energies)
         with np.errstate(over="ignore", invalid="ignore"):
-            return self.bias(energies) + np.where(self.df2 > 0, self.df2 * spread, 0.0)
+            return bias + np.where(self.df2 > 0, self.df2 * self._spread(bias, noise), 0.0)
+
+    def _spread(self, bias, noise):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            unseen = np.where(self.spare > 0, bias / self.spare, 0.0)
+            noise = np.where(np.equal(noise, 0), 0.0, noise / np.sqrt(self.spare))
+            return np.where(self.n == 0, 0.0, unseen + noise**2)
 
     def pull(self, energies):
         """κ Σᵢ wᵢeᵢ/Σᵢ wᵢ with wᵢ = λᵢ²/(λᵢ + κ)³, for one vector of ``energies`` (d,).

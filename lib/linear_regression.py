@@ -331,18 +331,19 @@ def _tail_norms(basis, coefficients, rest):
     For ``basis`` (r, d), ``coefficients`` c (..., r) and ``rest`` (..., d). Summed from the end,
     a few rows at a time by a triangular product, which takes a third of what ``cumsum`` does.
     """
-    r = len(basis)
-    norms = np.empty((*coefficients.shape[:-1], r + 1))
-    norms[..., r] = np.vecdot(rest, rest)
-    for index in np.ndindex(coefficients.shape[:-1]):
-        tail = rest[index]
-        for stop in range(r, 0, -_STEP):
-            rows = slice(max(stop - _STEP, 0), stop)
-            tails = np.triu(np.broadcast_to(coefficients[index][rows], 2 * (stop - rows.start,)))
-            tails = tails @ basis[rows] + tail
-            norms[index][rows] = np.vecdot(tails, tails)
-            tail = tails[0]
-    return norms
+    (r, d), batch = basis.shape, coefficients.shape[:-1]
+    coefficients, tail = coefficients.reshape(math.prod(batch), r), rest.reshape(-1, d)
+    norms = np.empty((len(tail), r + 1))
+    norms[:, r] = np.vecdot(tail, tail)
+    for stop in range(r, 0, -_STEP):
+        rows = slice(max(stop - _STEP, 0), stop)
+        parts = coefficients[:, None, rows]
+        triangles = np.triu(np.broadcast_to(parts, (len(tail), *2 * parts.shape[2:])))
+        tails = (triangles.reshape(-1, parts.shape[2]) @ basis[rows]).reshape(len(tail), -1, d)
+        tails += tail[:, None]
+        norms[:, rows] = np.vecdot(tails, tails)
+        tail = tails[:, 0]
+    return norms.reshape(*batch, r + 1)
 
 
 def _rounding(R, inside):

@@ -3,6 +3,7 @@
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import product
 
 import pytest
 
@@ -10,7 +11,8 @@ from conftest import CHROMIUM
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
-DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
+VIEWPORTS = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
+SCHEMES = "light", "dark"
 
 
 class Server(SimpleHTTPRequestHandler):
@@ -56,10 +58,9 @@ STATE = """async () => {
 }"""
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_pages(site, page_files, address, browser, viewport, scheme):
-    context = browser.new_context(viewport=viewport, color_scheme=scheme)
+def test_pages(site, page_files, address, browser):
+    """Opened once, and then switched: viewport and colours."""
+    context = browser.new_context()
     tab = context.new_page()
     problems, where = [], None
 
@@ -84,15 +85,19 @@ def test_pages(site, page_files, address, browser, viewport, scheme):
     )
 
     formulas = 0
-    for page in page_files:
-        where = page.relative_to(site).as_posix()
-        tab.goto(f"{address}/{where}", wait_until="networkidle")
+    views = [(page, *view) for page in page_files for view in product(VIEWPORTS, SCHEMES)]
+    for page, viewport, scheme in views:
+        tab.set_viewport_size(viewport)
+        tab.emulate_media(color_scheme=scheme)
+        if page.relative_to(site).as_posix() != where:
+            where = page.relative_to(site).as_posix()
+            tab.goto(f"{address}/{where}", wait_until="networkidle")
         state = tab.evaluate(STATE)
         formulas += state["math"]
         if state["theme"] != scheme:
-            note(f"theme is {state['theme']}")
+            note(f"theme is {state['theme']}, not {scheme}")
         if state["width"] > viewport["width"]:
-            note(f"{state['width']} px wide")
+            note(f"{state['width']} px wide of {viewport['width']}")
         if state["plain"]:
             note(f"{state['plain']} formulas not rendered")
         for formula in state["wrong"]:
