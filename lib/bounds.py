@@ -1,4 +1,8 @@
-"""Upper bounds on the risk after fine-tuning: what they need is how well Σ̂ resolves Σ."""
+"""Upper bounds on the risk after fine-tuning: what they need is how well Σ̂ resolves Σ.
+
+Contract: a wrong type is a TypeError; a wrong shape, an entry that is not finite, or a number out
+of its range a ValueError. Both name the argument.
+"""
 
 import math
 
@@ -25,11 +29,6 @@ def covariance_error(population, X):
     Returns
     -------
     float
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the width of X is not the dimension of the population, or an entry is not finite.
 
     Notes
     -----
@@ -87,8 +86,8 @@ def spectral_bound(problem, error, rank=None):
 
     Raises
     ------
-    TypeError, ValueError
-        If ``error`` is negative, ``rank`` out of range, or Σ = 0.
+    ValueError
+        If Σ = 0.
 
     Notes
     -----
@@ -133,8 +132,8 @@ def concentration(population, n, confidence, constant):
 
     Raises
     ------
-    TypeError, ValueError
-        If an argument is out of its range, or Σ = 0.
+    ValueError
+        If Σ = 0.
 
     Notes
     -----
@@ -173,11 +172,6 @@ def ntk_bound(X, residual):
     Returns
     -------
     float, or array (k,)
-
-    Raises
-    ------
-    TypeError, ValueError
-        As ``relu.finetune``.
 
     Notes
     -----

@@ -1,4 +1,8 @@
-"""Random problems on which the measures of similarity and the bounds compete."""
+"""Random problems on which the measures of similarity and the bounds compete.
+
+Contract: a wrong type is a TypeError; a wrong shape, an entry that is not finite, or a number out
+of its range a ValueError. Both name the argument.
+"""
 
 import itertools
 
@@ -37,11 +41,6 @@ def random_problem(dim, spectrum, gap, rng):
     Returns
     -------
     TransferProblem
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not as above.
     """
     dim = checks.integer("dim", dim, at_least=20)
     rng = checks.generator("rng", rng)
@@ -81,11 +80,6 @@ def compete(spectrum, gap, rng, *, law="gaussian"):
     dict of str to scalar
         ``n``, uniform from 10 to 79; ``largest R / bound``, over ten samples of n inputs; the means
         over these of ``risk``, ``e`` and the two bounds; and ``similarity.side_by_side``.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not as above.
 
     Notes
     -----
@@ -130,11 +124,6 @@ def contest(count, *, law="gaussian", progress=True):
     pandas.DataFrame
         9 ``count`` rows: ``spectrum``, ``gap`` and ``seed``, which is another in each row, so that
         no two problems share random numbers; and what ``compete`` returns.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If ``count`` or ``law`` is not as above.
 
     Notes
     -----

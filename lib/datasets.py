@@ -1,4 +1,8 @@
-"""Real data for the chapters, as dict-like bunches; only ``mnist`` needs the network, and once."""
+"""Real data for the chapters, as dict-like bunches; only ``mnist`` needs the network, and once.
+
+Contract: a wrong type is a TypeError; a wrong shape, an entry that is not finite, or a number out
+of its range a ValueError. Both name the argument.
+"""
 
 import gzip
 import math
@@ -60,11 +64,6 @@ def image_patches(image="china", *, size=9, hole=3, stride=4):
         row, neither centred nor whitened; ``target`` (n, tasks), functions of the hidden pixels;
         ``target_names``, the tasks; ``patches`` (n, size, size), the patches without the hole, from
         the top left to the bottom right of the photograph; ``mask`` (size, size), where they show.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If there is no such image, or a length is not an integer, even, or out of range.
 
     Notes
     -----
@@ -221,11 +220,6 @@ def readout(X, labels):
     -------
     array (d,) or (tasks, d)
         One teacher per task.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the lengths do not fit or an entry is not finite.
 
     Notes
     -----

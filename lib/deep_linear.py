@@ -3,6 +3,9 @@
 The network is f(x) = xᵀW₁W₂⋯W_L, W_L a column, so its linear map is β = W₁W₂⋯W_L. Pretraining has
 left it *balanced*, W_jᵀW_j = W_{j+1}W_{j+1}ᵀ for every j, with β = θ_S; then θ_S and L are all that
 matters of it.
+
+Contract: a wrong type is a TypeError; a wrong shape, an entry that is not finite, or a number out
+of its range a ValueError. Both name the argument.
 """
 
 import itertools
@@ -55,10 +58,9 @@ def finetune(X, y, source, depth):
 
     Raises
     ------
-    TypeError, ValueError
-        If a shape does not fit, an entry is not finite, or ``depth`` is not as above; if the source
-        is zero with depth above 1 (then no layer has a gradient); if P_∥θ_S = 0 with infinite depth
-        (then c_L grows with L without bound).
+    ValueError
+        If the source is zero with depth above 1 (then no layer has a gradient); if P_∥θ_S = 0 with
+        infinite depth (then c_L grows with L without bound).
 
     Notes
     -----
@@ -108,9 +110,8 @@ def learning_curve(problem, X, depth):
 
     Raises
     ------
-    TypeError, ValueError
-        If the width of X is not the dimension of the problem, or an entry is not finite; for source
-        and depth as in ``finetune``, at every n ≥ 1.
+    ValueError
+        For source and depth as in ``finetune``, at every n ≥ 1.
 
     Notes
     -----
@@ -184,8 +185,8 @@ def gradient_flow(X, y, source, depth, times):
 
     Raises
     ------
-    TypeError, ValueError
-        As ``finetune``; also if a time is negative or not finite, or the depth infinite.
+    ValueError
+        As ``finetune``; also if the depth is infinite.
     RuntimeError
         If the solver does not reach the last time.
 
@@ -264,11 +265,6 @@ def balanced_layers(theta, depth, width, rng):
     -------
     list of L arrays (d, width), (width, width), …, (width, 1)
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not as above.
-
     Notes
     -----
     Cost: O(d width + L width²). Source: thm-deep-bias.
@@ -297,11 +293,6 @@ def balancedness(layers):
     Returns
     -------
     float
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an entry is not finite or the shapes do not chain.
 
     Notes
     -----
@@ -333,11 +324,6 @@ def finetune_frozen_first(X, y, source, *, trained=1):
     -------
     array (d,)
 
-    Raises
-    ------
-    TypeError, ValueError
-        As ``finetune``; also if ``trained`` is not a positive integer.
-
     Notes
     -----
     Cost: O(nd). Source: thm-frozen.
@@ -368,11 +354,6 @@ def finetune_frozen_last(X, y, source, depth, trained):
     Returns
     -------
     array (d,)
-
-    Raises
-    ------
-    TypeError, ValueError
-        As ``finetune``; also if ``trained`` is out of its range.
 
     Notes
     -----

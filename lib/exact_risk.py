@@ -41,11 +41,6 @@ def effective_ridge(eigenvalues, n, ridge=0.0):
         κ, in the units of λ. It falls with n and grows with δ. Its limits: ∞ without data (n = 0)
         or with infinite ridge; 0 if δ = 0 and n is at least the number of positive eigenvalues.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If the eigenvalues are not as above, or n or ``ridge`` is negative.
-
     Notes
     -----
     The sum is split at λ = κ into a count and small remainders, which gives κ full relative
@@ -88,11 +83,6 @@ def linear_risk(problem, n, ridge=0.0, noise=0.0):
         Infinite at the interpolation peak: δ = 0, σ > 0, and n equal to the number of positive
         eigenvalues.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If n, ``ridge`` or ``noise`` is negative or not finite, or their shapes do not fit.
-
     Notes
     -----
     Evaluated without subtractions, by n − df₂ = κ Σᵢ λᵢ/(λᵢ+κ)² + δ/κ. Cost: that of
@@ -132,9 +122,9 @@ def deep_linear_risk(problem, n, depth):
 
     Raises
     ------
-    TypeError, ValueError
-        If n is negative or ``depth`` below 1; if the depth is above 1 and the source zero, for
-        training would not start; if the depth is infinite and the source zero on the population.
+    ValueError
+        If the depth is above 1 and the source zero, for training would not start; if the depth is
+        infinite and the source zero on the population.
 
     Notes
     -----

@@ -1,4 +1,8 @@
-"""Fine-tuning a linear model: where gradient descent ends, the way there, and its risk."""
+"""Fine-tuning a linear model: where gradient descent ends, the way there, and its risk.
+
+Contract: a wrong type is a TypeError; a wrong shape, an entry that is not finite, or a number out
+of its range a ValueError. Both name the argument.
+"""
 
 import copy
 import math
@@ -45,11 +49,6 @@ def finetune(X, y, source, ridge=0.0):
     -------
     array (d,)
 
-    Raises
-    ------
-    TypeError, ValueError
-        If a shape does not fit, an entry is not finite, or ``ridge`` is negative.
-
     Notes
     -----
     Cost: one thin SVD of X, O(nd min(n, d)). Source: thm-linear-bias; thm-exact-risk for ridge.
@@ -82,11 +81,6 @@ def gradient_flow(X, y, source, times):
     -------
     array (t, d)
 
-    Raises
-    ------
-    TypeError, ValueError
-        As ``finetune``; also if a time is negative or not finite.
-
     Notes
     -----
     Cost: one thin SVD of X and O(td min(n, d)). Source: thm-linear-bias.
@@ -114,11 +108,6 @@ def learning_curve(problem, X):
     Returns
     -------
     array (n + 1,), or (..., n + 1) for teachers in batches
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the width of X is not the dimension of the problem, or an entry is not finite.
 
     Notes
     -----
@@ -158,12 +147,6 @@ def flow_risk(problem, X, times, noise=0.0):
     Returns
     -------
     array (t,), or (..., t) for teachers in batches
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the width of X is not the dimension of the problem, an entry of X is not finite, or a
-        time or ``noise`` is negative.
 
     Notes
     -----
@@ -258,11 +241,6 @@ def samples_needed(curve, risk):
     Returns
     -------
     int, or ``math.inf`` if the curve ends above ``risk``
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the curve is not a finite vector, or ``risk`` is negative.
 
     Notes
     -----

@@ -1,4 +1,8 @@
-"""The networks that are really trained, as torch modules in float64."""
+"""The networks that are really trained, as torch modules in float64.
+
+Contract: a wrong type is a TypeError; a wrong shape, an entry that is not finite, or a number out
+of its range a ValueError. Both name the argument.
+"""
 
 import itertools
 from collections.abc import Iterable
@@ -18,11 +22,6 @@ class LinearNetwork(torch.nn.Module):
     ----------
     weights : array (d,)
         θ at the start: the source teacher, or zeros for training from scratch.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If ``weights`` is not a finite vector.
 
     Notes
     -----
@@ -52,11 +51,6 @@ class DeepLinearNetwork(torch.nn.Module):
         W₁, …, W_L at the start.
     trainable : iterable of int, optional
         Positions, from 0, of the layers to train; None trains all.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the shapes do not chain, an entry is not finite, or a position is out of range.
 
     Notes
     -----
@@ -129,11 +123,6 @@ class ShallowReLU(torch.nn.Module):
         w₁, …, w_m at the start.
     signs : array (m,)
         a₁, …, a_m, each 1 or −1.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the shapes do not fit, an entry is not finite, or a sign is neither 1 nor −1.
 
     Notes
     -----

@@ -38,11 +38,6 @@ def risk_profile(problem, n, ridge=0.0, noise=0.0):
         In the order of the eigenvalues; leading axes are the common shape of n, ``ridge`` and
         ``noise``.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As ``linear_risk``.
-
     Notes
     -----
     Cost: that of ``linear_risk``, and memory for the result. Source: thm-exact-risk, before the sum
@@ -77,11 +72,6 @@ def sample_complexity(problem, risk, depth=1):
     -------
     int, or array of int for teachers in batches
         At most the number of positive eigenvalues, for there the risk is 0.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If ``risk`` is negative or not finite; for the depth, as ``deep_linear_risk``.
 
     Notes
     -----
@@ -157,11 +147,6 @@ def optimal_ridge(problem, n, noise=0.0):
         0 where interpolation is best, or where all ridges are equally good, as for n below 10⁻⁵⁰;
         infinity where the gap is zero on the population and the labels are noisy: nothing to learn.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If n or ``noise`` is negative or not finite, or their shapes do not fit.
-
     Notes
     -----
     At a minimum, κ Σᵢ wᵢuᵢ²/Σᵢ wᵢ = (R + σ²)/n with wᵢ = λᵢ²/(λᵢ+κ)³. All solutions that a scan of
@@ -232,11 +217,6 @@ def optimal_stopping_time(problem, X, noise=0.0):
     float, or array for teachers in batches
         0 where training never helps, nor would noise beyond 10⁵⁰ times the labels let one see it;
         infinity where it should go on to the end.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As ``flow_risk``.
 
     Notes
     -----

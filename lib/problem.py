@@ -1,4 +1,8 @@
-"""The setting: a population of inputs, and a pair of linear teachers on it."""
+"""The setting: a population of inputs, and a pair of linear teachers on it.
+
+Contract: a wrong type is a TypeError; a wrong shape, an entry that is not finite, or a number out
+of its range a ValueError. Both name the argument.
+"""
 
 from dataclasses import dataclass
 
@@ -168,12 +172,6 @@ class TransferProblem:
     source, target : array (..., d)
         θ_S and θ_T; shapes that broadcast, to a batch of pairs on the same inputs.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If the population is not a Population, a teacher is not finite or not of length d, or their
-        shapes do not fit.
-
     Notes
     -----
     Source: theory, "Setting and notation".
@@ -275,8 +273,8 @@ def kernel_problem(K, values):
 
     Raises
     ------
-    TypeError, ValueError
-        If a shape does not fit, an entry is not finite, or K is not symmetric to 1e-8.
+    ValueError
+        If K is not symmetric to 1e-8, or not positive semi-definite.
 
     Notes
     -----

@@ -1,4 +1,8 @@
-"""Shallow ReLU networks of infinite width: their tangent kernel, and fine-tuning with it."""
+"""Shallow ReLU networks of infinite width: their tangent kernel, and fine-tuning with it.
+
+Contract: a wrong type is a TypeError; a wrong shape, an entry that is not finite, or a number out
+of its range a ValueError. Both name the argument.
+"""
 
 from functools import partial
 
@@ -31,11 +35,6 @@ def ntk(X, Z=None):
     Returns
     -------
     array (n, n')
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the widths differ or an entry is not finite.
 
     Notes
     -----
@@ -84,9 +83,9 @@ def finetune(X, residual, X_test):
 
     Raises
     ------
-    TypeError, ValueError
-        If a shape does not fit, an entry is not finite, or rows that determine each other, such as
-        two of the same direction, have residuals that contradict each other.
+    ValueError
+        If rows that determine each other, such as two of the same direction, have residuals that
+        contradict each other.
 
     Notes
     -----
@@ -115,7 +114,7 @@ def correction_norm(X, residual):
 
     Raises
     ------
-    TypeError, ValueError
+    ValueError
         As ``finetune``.
 
     Notes
@@ -145,9 +144,8 @@ def learning_curve(X, residual, X_test, residual_test):
 
     Raises
     ------
-    TypeError, ValueError
-        If a shape does not fit, an entry is not finite, or H(X, X) is singular, as it is when two
-        rows point in the same direction.
+    ValueError
+        If H(X, X) is singular, as it is when two rows point in the same direction.
 
     Notes
     -----

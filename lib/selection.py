@@ -2,6 +2,9 @@
 
 Leaving one sample out and fine-tuning on the rest needs no refitting: one factorisation of the
 kernel matrix gives all n errors of any number of sources.
+
+Contract: a wrong type is a TypeError; a wrong shape, an entry that is not finite, or a number out
+of its range a ValueError. Both name the argument.
 """
 
 import math
@@ -40,9 +43,8 @@ def leave_one_out(K, residual, ridge=0.0):
 
     Raises
     ------
-    TypeError, ValueError
-        If a shape does not fit, an entry is not finite, n < 2, K is not symmetric to 1e-8 or not
-        positive semi-definite, or ``ridge`` is negative.
+    ValueError
+        If K is not symmetric to 1e-8 or not positive semi-definite.
 
     Notes
     -----
@@ -89,8 +91,8 @@ def rank_sources(X, y, sources, ridge=0.0, *, kernel=None, depth=1):
 
     Raises
     ------
-    TypeError, ValueError
-        If a shape does not fit, an entry is not finite, or options exclude each other.
+    ValueError
+        If options exclude each other.
 
     Notes
     -----

@@ -1,4 +1,8 @@
-"""Full-batch gradient descent on any network of the book, in float64."""
+"""Full-batch gradient descent on any network of the book, in float64.
+
+Contract: a wrong type is a TypeError; a wrong shape, an entry that is not finite, or a number out
+of its range a ValueError. Both name the argument.
+"""
 
 from dataclasses import dataclass
 
@@ -60,11 +64,6 @@ def empirical_ntk(network, X, Z=None):
     Returns
     -------
     array (n, n')
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the inputs do not fit the network.
 
     Notes
     -----

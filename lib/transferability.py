@@ -1,6 +1,9 @@
 """Scores used in practice to choose a pretrained model, from its features on the target samples.
 
 They look at the samples only: no teacher and no population is needed.
+
+Contract: a wrong type is a TypeError; a wrong shape, an entry that is not finite, or a number out
+of its range a ValueError. Both name the argument.
 """
 
 import math
@@ -36,11 +39,6 @@ def logme(features, y):
         the features, nor on the axes. Infinite where the evidence is unbounded, as β → ∞: a column
         of y is zero; or n is above the rank of F, and a column is linear in the features, up to
         10⁻¹² of its length.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a shape does not fit, there are no entries, or one of them is not finite.
 
     Notes
     -----
@@ -94,12 +92,6 @@ def h_score(features, labels):
     float
         Between 0 and min(D, K − 1) for K classes. It does not change under invertible linear maps
         of the features.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a shape does not fit, there are no entries, a feature is not finite, or a label is not an
-        integer.
 
     Notes
     -----
