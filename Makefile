@@ -21,22 +21,22 @@ help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
 book: $(READY)  ## build the book, executing its chapters; a warning is an error
-	$(call build,_config.yml)
+	$(build)
 	@echo "Open $(CURDIR)/_build/html/index.html"
 
-# From the outputs that the chapters hold, which the tests judge; the last build, if it is of these sources.
+# From the outputs that the chapters hold, which the tests judge; unless they are built already.
 pages: $(READY)
-	@$(BIN)/python _ext/digests.py | cmp -s - _build/.built || $(MAKE) --no-print-directory _build/stored.yml
+	@$(BIN)/python _ext/digests.py | cmp -s - _build/.built || $(MAKE) --no-print-directory stored
 
-.PHONY: _build/stored.yml
-_build/stored.yml:
-	@mkdir -p _build && sed 's/execute_notebooks: cache/execute_notebooks: "off"/' _config.yml > $@
-	$(call build,$@)
+.PHONY: stored
+stored: export STORED_OUTPUTS = 1
+stored:
+	$(build)
 
 define build
 @rm -rf _build/html _build/.built && mkdir -p _build
 @$(BIN)/python _ext/digests.py > _build/.sources
-$(BIN)/jupyter-book build --config $(1) --all -W -n --keep-going .
+$(BIN)/jupyter-book build --all -W -n --keep-going .
 @mv _build/.sources _build/.built
 endef
 

@@ -9,6 +9,7 @@ of its range a ValueError. Both name the argument.
 """
 
 import itertools
+from functools import partial
 
 import numpy as np
 import scipy.linalg
@@ -16,7 +17,7 @@ from scipy.integrate import LSODA
 
 from lib import checks, linear_regression
 from lib.depth_equation import log_scale
-from lib.linear_regression import orthogonal_expansion, unlearned
+from lib.linear_regression import orthogonal_expansion, stacked, unlearned
 from lib.numerics import unit
 from lib.problem import TransferProblem
 from lib.row_space import RowSpace
@@ -97,16 +98,17 @@ def learning_curve(problem, X, depth):
     ----------
     problem : TransferProblem
         The teachers and the population that the risk is measured on.
-    X : array (n, d)
-        Target inputs in the order in which they arrive; labels are Xθ_T. Any n, any rank.
+    X : array (..., n, d)
+        Target inputs in the order in which they arrive, or a stack of such samples; labels are
+        Xθ_T. Any n, any rank.
     depth : int or math.inf, or an array of them
         L ≥ 1; all depths share the factorisation.
 
     Returns
     -------
     array (n + 1,), or (..., n + 1) for an array (...) of depths
-        A batch of teachers comes before the depths. At n = 0 it is the risk of the source, whatever
-        the depth.
+        A stack of samples and a batch of teachers come before the depths. At n = 0 it is the risk
+        of the source, whatever the depth.
 
     Raises
     ------
@@ -121,12 +123,14 @@ def learning_curve(problem, X, depth):
     curve, and O(n) for each depth. Source: thm-deep-bias, thm-deep-limit.
     """
     checks.instance("problem", problem, TransferProblem)
-    X = checks.samples(X, dim=problem.population.dim)
     depth = np.asarray(depth, dtype=object)
     sources = [one.source for one in problem.each()]
     inverse = [max(_inverse_depth(one, source) for source in sources) for one in depth.flat]
     inverse = np.reshape(inverse, (*depth.shape, 1))
+    return stacked(partial(_learning_curve, inverse=inverse), problem, X)
 
+
+def _learning_curve(problem, X, inverse):
     basis, row = orthogonal_expansion(X)
     curves = [_expanded(one, basis, inverse, X) for one in problem.each()]
     return np.reshape(curves, problem.gap.shape[:-1] + curves[0].shape)[..., row]

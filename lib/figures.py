@@ -17,6 +17,7 @@ __all__ = [
     "measured",
     "rate",
     "standard_error",
+    "summary",
     "table",
     "theory",
     "use_style",
@@ -112,27 +113,62 @@ def standard_error(values):
     return size * (values / size).std(axis=0, ddof=1) / np.sqrt(len(values))
 
 
-def table(columns, digits=3, index=None):
+def table(columns, digits=3, index=None, *, headings=None):
     """A table of text cells, every float rounded to ``digits`` significant digits.
 
     Parameters
     ----------
-    columns : mapping of str to iterable, or pandas.DataFrame
-        Heading → cells.
+    columns : mapping of str to iterable, pandas.DataFrame, or list
+        Heading → cells; or a list of rows: mappings of heading → cell, or sequences of cells.
     digits : int
         Significant digits of floats; what is printed must be stable on any machine.
     index : str, optional
         The column that labels the rows; None takes the first.
+    headings : list of str, optional
+        Of rows that are sequences.
 
     Returns
     -------
     pandas.DataFrame
     """
-    frame = pd.DataFrame({heading: list(cells) for heading, cells in columns.items()}, dtype=object)
+    if not isinstance(columns, list):
+        columns = {heading: list(cells) for heading, cells in columns.items()}
+    frame = pd.DataFrame(columns, columns=headings, dtype=object)
     frame = frame.map(lambda cell: _text(cell, digits))
     frame = frame.set_index(index or frame.columns[0])
     # Over the rows' labels, in the one line of headings, where pandas would use a line of its own.
     return frame.rename_axis(index=None, columns=frame.index.name)
+
+
+def summary(runs, rows, columns, value, digits=2):
+    """A table of means ± standard errors of one column of ``runs``, by two others.
+
+    Parameters
+    ----------
+    runs : pandas.DataFrame
+        One row per run, as ``sweep`` returns.
+    rows, columns, value : str
+        Names of columns of ``runs``: what labels the rows of the table, what its columns, and what
+        is averaged. In the order of ``runs``; rows without a number are left out.
+    digits : int
+        Decimal places.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Of text, for ``table``: ``rows``, and a column "``columns`` = …" for each value of it.
+    """
+    groups = runs.groupby([rows, columns], sort=False)[value]
+    mean, error = groups.mean().unstack(), groups.sem().unstack()
+    mean = mean.dropna(how="all")
+    cells = {
+        f"{columns} = {key}": [
+            "–" if np.isnan(m) else f"{m:.{digits}f} ± {e:.{digits}f}"
+            for m, e in zip(mean[key], error.loc[mean.index, key], strict=True)
+        ]
+        for key in mean
+    }
+    return pd.DataFrame({rows: mean.index} | cells)
 
 
 def _text(cell, digits):

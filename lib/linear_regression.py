@@ -101,13 +101,14 @@ def learning_curve(problem, X):
     ----------
     problem : TransferProblem
         The teachers and the population that the risk is measured on.
-    X : array (n, d)
-        Target inputs in the order in which they arrive; labels are Xθ_T. Any n; repeated or
-        dependent rows teach nothing, and the curve is flat there.
+    X : array (..., n, d)
+        Target inputs in the order in which they arrive, or a stack of such samples; labels are
+        Xθ_T. Any n; repeated or dependent rows teach nothing, and the curve is flat there.
 
     Returns
     -------
-    array (n + 1,), or (..., n + 1) for teachers in batches
+    array (n + 1,), or (..., n + 1) for a stack of samples, teachers in batches, or both
+        The stack comes first.
 
     Notes
     -----
@@ -118,7 +119,19 @@ def learning_curve(problem, X):
     thm-linear-bias.
     """
     checks.instance("problem", problem, TransferProblem)
-    X = checks.samples(X, dim=problem.population.dim)
+    return stacked(_learning_curve, problem, X)
+
+
+def stacked(curve, problem, X):
+    """``curve(problem, X)`` of each of a stack of samples X (..., n, d). Semi-public."""
+    X = checks.array("X", X, (..., None, problem.population.dim))
+    curves = [curve(problem, checks.samples(X[index])) for index in np.ndindex(X.shape[:-2])]
+    if not curves:
+        raise ValueError(f"X must have at least one sample, got shape {X.shape}")
+    return np.reshape(curves, X.shape[:-2] + curves[0].shape)
+
+
+def _learning_curve(problem, X):
     basis, row = orthogonal_expansion(X)
     weights = np.sqrt(problem.population.eigenvalues)
     learned = problem.gap @ basis

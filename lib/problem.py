@@ -160,6 +160,11 @@ class Population:
         z *= np.sqrt(self.eigenvalues)
         return z if self.eigenvectors is None else z @ self.eigenvectors.T
 
+    def samples(self, n, seeds, law="gaussian"):
+        """A ``sample`` of n inputs for each seed 0, …, ``seeds`` − 1, stacked: (seeds, n, d)."""
+        seeds = checks.integer("seeds", seeds, at_least=1)
+        return np.stack([self.sample(n, np.random.default_rng(k), law) for k in range(seeds)])
+
 
 @dataclass(frozen=True, eq=False)
 class TransferProblem:

@@ -179,3 +179,32 @@ def test_a_table_does_not_hang_on_the_last_bit(value):
     nearby = value * (1 + np.array([-1e-13, -1e-15, 0, 1e-15, 1e-13]))
     (text,) = set(figures.table({"row": range(5), "value": nearby}, digits=2)["value"])
     assert float(text) == pytest.approx(value, rel=0.05)
+
+
+def test_tables_take_records():
+    records = [{"n": 1, "risk": 0.12345}, {"n": 2, "risk": 0.5}]
+    columns = {"n": [1, 2], "risk": [0.12345, 0.5]}
+    pd.testing.assert_frame_equal(figures.table(records), figures.table(columns))
+    rows = [[1, 0.12345], (2, 0.5)]
+    pd.testing.assert_frame_equal(
+        figures.table(rows, headings=["n", "risk"]), figures.table(columns)
+    )
+
+
+def test_summary_is_the_mean_and_its_error():
+    """In the order of the runs, and without what has no numbers."""
+    rng = np.random.default_rng(0)
+    runs = pd.DataFrame(
+        {"rule": rule, "n": n, "seed": seed, "risk": rng.random() if rule != "none" else np.nan}
+        for rule in ("plain", "none", "careful")
+        for n in (10, 5)
+        for seed in range(4)
+    )
+    table = figures.summary(runs, "rule", "n", "risk")
+    assert list(table) == ["rule", "n = 10", "n = 5"]
+    assert table["rule"].tolist() == ["plain", "careful"]
+    chosen = runs.query("rule == 'careful' and n == 5")["risk"].to_numpy()
+    error = chosen.std(ddof=1) / 2
+    assert table["n = 5"].tolist()[1] == f"{chosen.mean():.2f} ± {error:.2f}"
+    part = runs[(runs["rule"] != "plain") | (runs["n"] == 5)]
+    assert figures.summary(part, "rule", "n", "risk", 1).loc[0, "n = 10"] == "–"

@@ -18,7 +18,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn.linear_model import Ridge
 from strategies import EPS, condition, rotation, sampled_problems, seeds, z_scores
 
-from lib import linear_regression
+from lib import deep_linear, linear_regression
 from lib.datasets import digits, readout
 from lib.linear_regression import finetune, flow_risk, gradient_flow, learning_curve, samples_needed
 from lib.planning import optimal_stopping_time
@@ -630,3 +630,21 @@ def test_long_curves_are_summed_in_pieces(monkeypatch):
     for size in 1, 7, 30, 31:
         monkeypatch.setattr(linear_regression, "_STEP", size)
         np.testing.assert_allclose(learning_curve(problem, X), whole, rtol=1e-13)
+
+
+def test_stacks_of_samples_are_each_of_them():
+    rng = np.random.default_rng(0)
+    population = Population.power_law(8, 1)
+    problem = TransferProblem(population, rng.standard_normal(8), rng.standard_normal((3, 8)))
+    X = population.samples(5, seeds=4)
+    assert X.shape == (4, 5, 8)
+    np.testing.assert_array_equal(X[2], population.sample(5, np.random.default_rng(2)))
+    curves = learning_curve(problem, X)
+    assert curves.shape == (4, 3, 6)
+    np.testing.assert_array_equal(curves[2], learning_curve(problem, X[2]))
+    assert learning_curve(problem, X.reshape(2, 2, 5, 8)).shape == (2, 2, 3, 6)
+    deep = deep_linear.learning_curve(problem, X, [1, 3])
+    assert deep.shape == (4, 3, 2, 6)
+    np.testing.assert_array_equal(deep[2], deep_linear.learning_curve(problem, X[2], [1, 3]))
+    with pytest.raises(ValueError, match="^X must have at least one sample"):
+        learning_curve(problem, np.ones((0, 5, 8)))
