@@ -55,7 +55,7 @@ def test_different_values_have_different_fingerprints():
     assert of(np.expm1) != of(scipy.special.expm1)  # which pickle may take for another's
 
 
-@pytest.mark.parametrize("value", DIFFERENT, ids=repr)
+@pytest.mark.parametrize("value", DIFFERENT, ids=lambda value: type(value).__name__)
 def test_a_copy_has_the_same_fingerprint(value):
     if callable(value) and isinstance(getattr(value, "__self__", None), list):
         value = value.__self__
@@ -243,7 +243,7 @@ def test_this_library_is_followed_also_where_it_is_installed(monkeypatch):
         make("def f(n): return getattr(lib, n)", lib=lib),
         make("def f(): return lock", lock=threading.Lock()),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_has_no_known_content_is_refused(value):
     with pytest.raises(ValueError, match="^value must reach only code and data whose content can"):
