@@ -53,7 +53,7 @@ notebooks: $(READY)  ## execute the chapters in place, or one: make notebooks CH
 	  --ClearMetadataPreprocessor.preserve_nb_metadata_mask='{"kernelspec", ("language_info", "name")}' \
 	  $(if $(CHAPTER),chapters/$(CHAPTER).ipynb,chapters/*.ipynb)
 
-test: lint pages  ## lint, build the pages, run every chapter and every test (PYTEST_ARGS is passed on)
+test: lint book  ## lint, build the book, run every chapter and every test (PYTEST_ARGS is passed on)
 	$(BIN)/pytest --numprocesses auto --dist loadfile $(PYTEST_ARGS)
 
 # The numbers a chapter prints must not depend on the machine.

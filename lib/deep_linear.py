@@ -76,7 +76,7 @@ def finetune(X, y, source, depth):
     The sample triples the first weight. A linear model leaves the second alone; at infinite depth
     it is tripled, too.
 
-    >>> [finetune([[2, 0]], [6], [1, 1], depth).round(12).tolist() for depth in (1, math.inf)]
+    >>> [finetune([[2, 0]], [6], [1, 1], depth).round(12).tolist() for depth in (1, float("inf"))]
     [[3.0, 1.0], [3.0, 3.0]]
     """
     rounding = checks.rounding(X)

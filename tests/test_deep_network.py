@@ -235,7 +235,7 @@ LAYERS, RNG = [np.ones((3, 2)), np.ones((2, 1))], np.random.default_rng(0)
         (lambda: DeepLinearNetwork.balanced([1.0], 2, 0, RNG), "width", ValueError),
         (lambda: DeepLinearNetwork.balanced([1.0], 2, 2, None), "rng", TypeError),
         (lambda: DeepLinearNetwork.random(0, 2, 2, 1.0, RNG), "dim", ValueError),
-        (lambda: DeepLinearNetwork.random(2, 2.0, 2, 1.0, RNG), "depth", TypeError),
+        (lambda: DeepLinearNetwork.random(2, 2.5, 2, 1.0, RNG), "depth", TypeError),
         (lambda: DeepLinearNetwork.random(2, 2, 0, 1.0, RNG), "width", ValueError),
         (lambda: DeepLinearNetwork.random(2, 2, 2, -1.0, RNG), "scale", ValueError),
         (lambda: DeepLinearNetwork.random(2, 2, 2, 1.0, 0), "rng", TypeError),
