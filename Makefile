@@ -24,13 +24,8 @@ book: $(READY)  ## build the book, executing its chapters; a warning is an error
 	$(build)
 	@echo "Open $(CURDIR)/_build/html/index.html"
 
-# From the outputs that the chapters hold, which the tests judge; unless they are built already.
-pages: $(READY)
-	@$(BIN)/python _ext/digests.py | cmp -s - _build/.built || $(MAKE) --no-print-directory stored
-
-.PHONY: stored
-stored: export STORED_OUTPUTS = 1
-stored:
+pages: export STORED_OUTPUTS = 1
+pages: $(READY)  ## build the pages from the outputs that the chapters hold, executing nothing
 	$(build)
 
 define build
@@ -53,7 +48,7 @@ notebooks: $(READY)  ## execute the chapters in place, or one: make notebooks CH
 	  --ClearMetadataPreprocessor.preserve_nb_metadata_mask='{"kernelspec", ("language_info", "name")}' \
 	  $(if $(CHAPTER),chapters/$(CHAPTER).ipynb,chapters/*.ipynb)
 
-test: lint book  ## lint, build the book, run every chapter and every test (PYTEST_ARGS is passed on)
+test: lint pages  ## lint, build the pages, run every chapter and every test (PYTEST_ARGS is passed on)
 	$(BIN)/pytest --numprocesses auto --dist loadfile $(PYTEST_ARGS)
 
 # The numbers a chapter prints must not depend on the machine.

@@ -61,7 +61,7 @@ def uniform_bound(problem, error):
     -----
     Cost: O(d). Source: thm-linear-bound.
     """
-    checks.instance("problem", problem, TransferProblem)
+    checks.one_pair("problem", problem, TransferProblem)
     error, size = checks.real("error", error, at_least=0), unit(problem.gap)
     gap = problem.gap / size  # its square neither over- nor underflows
     return float(size * error * (gap @ gap) * size)
@@ -93,7 +93,7 @@ def spectral_bound(problem, error, rank=None):
     -----
     Cost: O(d) for all k together, O(d²) with eigenvectors. Source: thm-linear-bound.
     """
-    checks.instance("problem", problem, TransferProblem)
+    checks.one_pair("problem", problem, TransferProblem)
     error = checks.real("error", error, at_least=0)
     positive = int(np.count_nonzero(problem.population.eigenvalues))
     if positive == 0:

@@ -65,8 +65,8 @@ def random_problem(dim, spectrum, gap, rng):
 def compete(spectrum, gap, rng, *, law="gaussian"):
     """A random problem, its measured risk, its bounds, and its measures of similarity.
 
-    Made for ``sweep`` over ``SPECTRA`` and ``GAPS``. The problem is the first thing
-    drawn from ``rng``, so ``random_problem(100, spectrum, gap, rng)`` with the same seed is it.
+    Made for ``sweep`` over ``SPECTRA`` and ``GAPS``. The problem is the first thing drawn from
+    ``rng``, so ``random_problem(100, spectrum, gap, rng)`` with the same seed is it.
 
     Parameters
     ----------

@@ -150,6 +150,12 @@ class Level:
         spare = spare + np.divide(ridge, kappa, out=np.zeros(kappa.shape), where=kappa > 0)
         self.n, self.spare = n, np.maximum(spare, n - spectrum.rank)
 
+    @property
+    def df1(self):
+        """df₁ = Σᵢ sᵢ, which is n − δ/κ."""
+        _, counts = self._spectrum.points(self._many)
+        return self._sums((1, 0, counts[None]))[0][0]
+
     def seen(self, energies):
         """Σᵢ sᵢ eᵢ for ``energies`` (..., d): how much of a vector the samples see, (..., *n)."""
         return np.where(self.n > 0, self._total(energies, 1, 0), 0.0)

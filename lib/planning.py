@@ -13,6 +13,7 @@ from lib import checks
 from lib.exact_risk import DeepRisk, gap_energies, in_units
 from lib.linear_regression import FlowRisk
 from lib.numerics import minima
+from lib.problem import TransferProblem
 
 __all__ = ["optimal_ridge", "optimal_stopping_time", "risk_profile", "sample_complexity"]
 
@@ -81,6 +82,7 @@ def sample_complexity(problem, risk, depth=1):
     curve that stays within a hair of ε, at worst for every n. Source: the definition of n(ε) in
     thm-exact-risk.
     """
+    checks.instance("problem", problem, TransferProblem)
     target = checks.real("risk", risk, at_least=0) * (1 + 1e-12)
     needed = [_sample_complexity(DeepRisk(one, depth), target) for one in problem.each()]
     return needed[0] if problem.gap.ndim == 1 else np.reshape(needed, problem.gap.shape[:-1])

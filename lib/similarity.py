@@ -24,7 +24,7 @@ __all__ = [
 
 def squared_distance(problem):
     """‖u‖², the squared distance of the teachers: blind to the covariance. Cost O(d)."""
-    checks.instance("problem", problem, TransferProblem)
+    checks.one_pair("problem", problem, TransferProblem)
     return float(problem.gap @ problem.gap)
 
 
@@ -33,7 +33,7 @@ def cosine(problem):
 
     Raises ValueError if a teacher is zero.
     """
-    checks.instance("problem", problem, TransferProblem)
+    checks.one_pair("problem", problem, TransferProblem)
     return _cosine(problem.source, problem.target, "zero")
 
 
@@ -42,7 +42,7 @@ def weighted_squared_distance(problem):
 
     Cost O(d), or O(d²) with eigenvectors. Source: thm-linear-bias at n = 0.
     """
-    checks.instance("problem", problem, TransferProblem)
+    checks.one_pair("problem", problem, TransferProblem)
     return float(problem.population.squared_norm(problem.gap))
 
 
@@ -51,7 +51,7 @@ def weighted_cosine(problem):
 
     Raises ValueError if a teacher is zero on the population. Cost as above. Source: thm-frozen.
     """
-    checks.instance("problem", problem, TransferProblem)
+    checks.one_pair("problem", problem, TransferProblem)
     scale = np.sqrt(problem.population.eigenvalues)
     source = scale * problem.population.coordinates(problem.source)
     target = scale * problem.population.coordinates(problem.target)
@@ -82,7 +82,7 @@ def spectral_profile(problem, rank):
     With ``rank = numpy.arange(d + 1)`` it is the whole profile, from 0 to 1. Raises ValueError if
     the gap is zero. Source: thm-linear-bound.
     """
-    checks.instance("problem", problem, TransferProblem)
+    checks.one_pair("problem", problem, TransferProblem)
     gap = problem.gap / unit(problem.gap)  # squares must not over- or underflow
     if not gap.any():
         raise ValueError("problem must have source and target that differ: the gap is zero")
@@ -118,7 +118,7 @@ def _cosine(a, b, what):
 
 
 def _energies(problem, rank):
-    checks.instance("problem", problem, TransferProblem)
+    checks.one_pair("problem", problem, TransferProblem)
     rank = checks.integers("rank", rank, (...,))
     if rank.size and not 0 <= rank.min() <= rank.max() <= problem.population.dim:
         raise ValueError(

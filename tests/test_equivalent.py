@@ -211,6 +211,7 @@ def test_a_level_is_known_by_its_kappa_as_well(problem, n, log_kappa):
     again = spectrum.level(n, held.ridge)
     np.testing.assert_allclose(again.kappa, held.kappa, rtol=1e-9)
     np.testing.assert_allclose(again.spare, held.spare, rtol=1e-9)
+    np.testing.assert_allclose(again.df1, n - held.ridge / held.kappa, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(again.df2, ((values / (values + held.kappa)) ** 2).sum(), rtol=1e-9)
 
 

@@ -289,6 +289,7 @@ ROWS = np.eye(3)[:2]
         (lambda: risk_profile(GOOD, -1), ValueError, "n must"),
         (lambda: risk_profile(GOOD, 1, noise=-1), ValueError, "noise"),
         (lambda: risk_profile(GOOD, [1, 2], [1, 2, 3]), ValueError, "n, ridge, noise"),
+        (lambda: sample_complexity(GOOD.population, 1), TypeError, "problem"),
         (lambda: sample_complexity(GOOD, -1), ValueError, "risk"),
         (lambda: sample_complexity(GOOD, [1.0]), TypeError, "risk"),
         (lambda: sample_complexity(GOOD, math.nan), ValueError, "risk"),

@@ -47,7 +47,10 @@ def write_chapter(folder, text):
         | {"execution_count": None, "outputs": []},
     ]
     notebook = {"cells": cells, "nbformat": 4, "nbformat_minor": 5}
-    notebook["metadata"] = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    notebook["metadata"] = {
+        "kernelspec": {"name": "python3", "display_name": "Python 3"},
+        "language_info": {"name": "python"},
+    }
     (folder / "chapter.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
 
 
@@ -194,6 +197,7 @@ def test_a_copy_works_in_any_folder_and_without_git(copy):
     run(copy / ".venv" / "bin" / "jupyter-book", "config", "sphinx", ".")
     assert "1 passed" in run("make", "test", "PYTEST_ARGS=chapter.ipynb")
     assert (copy / "_build" / "html" / "chapter.html").exists()
+    assert (copy / "runs").read_text() == "x"  # the pages are built from stored outputs
     # What it was built from, for the tests of the pages.
     built = (copy / "_build" / ".built").read_text(encoding="utf-8")
     assert built == run(copy / ".venv" / "bin" / "python", "_ext/digests.py")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from strategies import problems, rotation, seeds, z_scores
 
-from lib import similarity
+from lib import bounds, similarity
 from lib.linear_regression import learning_curve
 from lib.problem import Population, TransferProblem
 
@@ -212,3 +212,17 @@ def test_bad_ranks_are_named(measure, rank, error):
 def test_what_the_measure_needs_is_said(measure, problem, what):
     with pytest.raises(ValueError, match=f"^problem must .*{what}"):
         measure(problem)
+
+
+def test_batches_are_refused():
+    """Elsewhere they are taken; here each problem has a number of its own."""
+    batch = TransferProblem(Population.isotropic(3), np.ones(3), np.eye(3))
+    for measure in WHOLE:
+        with pytest.raises(ValueError, match="^problem must hold one pair of teachers"):
+            measure(batch)
+    for measure in SPLIT:
+        with pytest.raises(ValueError, match="^problem must hold one pair of teachers"):
+            measure(batch, 1)
+    for bound in bounds.uniform_bound, bounds.spectral_bound:
+        with pytest.raises(ValueError, match="^problem must hold one pair of teachers"):
+            bound(batch, 0.1)
