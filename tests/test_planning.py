@@ -217,6 +217,16 @@ def test_optimal_ridge_of_an_even_gap(exponent, n):
     assert not optimal_ridge(problem, np.arange(n)).any()  # not 10⁻¹⁴ either
 
 
+@pytest.mark.parametrize("scale", [1e-3, 1, 1e3])
+def test_optimal_ridge_under_overwhelming_noise(scale):
+    # κ is far above λ₁, and the condition becomes δ* = σ² Σλᵢ²/Σλᵢ²uᵢ².
+    values, u = scale / np.arange(1.0, 21), np.arange(1.0, 21)
+    problem = problem_with_gap(values, u)
+    for noise in (1e20, 1e48, 1e60, 1e100):
+        expected = noise * (values @ values) / (values**2 @ u**2) * noise
+        assert optimal_ridge(problem, 7, noise) == pytest.approx(expected, rel=1e-9)
+
+
 def test_optimal_ridge_at_its_ends():
     values = 1 / np.arange(1.0, 201)
     seen = problem_with_gap(values, gap_in(GAPS["top"]))
