@@ -174,8 +174,8 @@ class DeepRisk:
 
     def __call__(self, level):
         """E R, in units of ``size`` squared, (..., *n)."""
-        scale = 1.0 if self.depth == 1 else self.scale(*self.seen(level))
-        return self.at(self.parabola(level), np.where(level.n == 0, 1.0, scale))
+        scale = None if self.depth == 1 else self.scale(*self.seen(level))
+        return self.at(self.parabola(level), scale)
 
     def seen(self, level):
         """‖P_∥θ_T‖²/‖θ_S‖² and ‖P_∥θ_S‖²/‖θ_S‖²."""

@@ -430,3 +430,13 @@ def test_batches_are_each_of_their_problems():
         assert result.shape == (2, 3, *shape)
         for index, problem in zip(np.ndindex(2, 3), batch.each(), strict=True):
             np.testing.assert_allclose(result[index], function(problem), rtol=1e-11)
+
+
+def test_a_source_that_is_seen_whole_is_not_seen_more_than_whole():
+    """Shares may add up to 1 + ε; with a target of nothing the rest must still not be negative."""
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        population = Population.power_law(30, 1)
+        problem = TransferProblem(population, rng.standard_normal(30), np.zeros(30))
+        risks = deep_linear_risk(problem, [29.999, 30, 31], 3)
+        assert np.isfinite(risks).all() and (risks[1:] == 0).all()
