@@ -14,6 +14,7 @@ __all__ = [
     "COLOURS",
     "MARKERS",
     "WIDTH",
+    "curves",
     "measured",
     "rate",
     "standard_error",
@@ -88,12 +89,50 @@ def measured(axes, x, values, index=0, **options):
         For ``Axes.errorbar``.
     """
     values = checks.array("values", values, (None, len(x)))
+    return _points(axes, x, values.mean(axis=0), standard_error(values), index, options)
+
+
+def _points(axes, x, mean, error, index, options):
     style = {
         "color": COLOURS[index % len(COLOURS)],
         "marker": MARKERS[index % len(MARKERS)],
         "linestyle": "none",
     }
-    return axes.errorbar(x, values.mean(axis=0), standard_error(values), **style | options)
+    return axes.errorbar(x, mean, error, **style | options)
+
+
+def curves(axes, runs, x, value, by=None, *, draw="measured", label="{}", **options):
+    """Draw one curve for each value of a column of ``runs``: means over all runs of the same x.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        Where to draw.
+    runs : pandas.DataFrame
+        One row per run, as ``sweep`` returns.
+    x, value : str
+        The columns of abscissae and of what is averaged.
+    by : str, optional
+        The column whose values tell the curves apart: one colour each, in the order of ``runs``.
+        None draws one curve.
+    draw : {"measured", "theory"}
+        Points with their standard errors, or lines.
+    label : str or None
+        Of each curve in the legend, with "{}" for its value of ``by``; None leaves them out.
+    **options
+        For ``Axes.errorbar`` or ``Axes.plot``.
+    """
+    checks.choice("draw", draw, ("measured", "theory"))
+    series = [("", runs)] if by is None else runs.groupby(by, sort=False)
+    for index, (name, rows) in enumerate(series):
+        groups = rows.groupby(x)[value]
+        mean = groups.mean().dropna()
+        shown = {} if label is None else {"label": label.format(_label(name))}
+        if draw == "theory":
+            theory(axes, mean.index, mean, index, **shown | options)
+        else:
+            error = groups.sem().loc[mean.index].fillna(0)
+            _points(axes, mean.index, mean, error, index, shown | options)
 
 
 def rate(axes, x, start, exponent, label=None):
@@ -140,35 +179,58 @@ def table(columns, digits=3, index=None, *, headings=None):
     return frame.rename_axis(index=None, columns=frame.index.name)
 
 
-def summary(runs, rows, columns, value, digits=2):
-    """A table of means ± standard errors of one column of ``runs``, by two others.
+def summary(runs, rows, columns, value=None, digits=2):
+    """A table of means ± standard errors of ``runs``, rows by columns.
 
     Parameters
     ----------
     runs : pandas.DataFrame
         One row per run, as ``sweep`` returns.
-    rows, columns, value : str
-        Names of columns of ``runs``: what labels the rows of the table, what its columns, and what
-        is averaged. In the order of ``runs``; rows without a number are left out.
+    rows : str or list of str
+        The columns of ``runs`` that label the rows of the table.
+    columns : str or list of str
+        With ``value``, the column of ``runs`` whose values are the columns of the table; without,
+        the columns of ``runs`` to average, one column of the table each.
+    value : str, optional
+        The column that is averaged.
     digits : int
         Decimal places.
 
     Returns
     -------
     pandas.DataFrame
-        Of text, for ``table``: ``rows``, and a column "``columns`` = …" for each value of it.
+        Of text, for ``table``, in the order of ``runs``: the labels of the rows, joined by commas;
+        and the means, in columns "``columns`` = …" or of the names given. A dash where there is no
+        number, no error where there is one run, and no row where there is no number at all.
     """
-    groups = runs.groupby([rows, columns], sort=False)[value]
-    mean, error = groups.mean().unstack(), groups.sem().unstack()
+    rows = [rows] if isinstance(rows, str) else list(rows)
+    if value is None:
+        groups = runs.groupby(rows, sort=False)[list(columns)]
+        mean, error = groups.mean(), groups.sem()
+    else:
+        groups = runs.groupby([*rows, columns], sort=False)[value]
+        mean, error = groups.mean().unstack(), groups.sem().unstack()
     mean = mean.dropna(how="all")
-    cells = {
-        f"{columns} = {key}": [
-            "–" if np.isnan(m) else f"{m:.{digits}f} ± {e:.{digits}f}"
-            for m, e in zip(mean[key], error.loc[mean.index, key], strict=True)
+    error = error.loc[mean.index]
+    labels = [key if len(rows) > 1 else (key,) for key in mean.index]
+    table = {", ".join(rows): [", ".join(map(_label, label)) for label in labels]}
+    for key in mean:
+        heading = key if value is None else f"{columns} = {_label(key)}"
+        table[heading] = [
+            _mean_and_error(*cell, digits) for cell in zip(mean[key], error[key], strict=True)
         ]
-        for key in mean
-    }
-    return pd.DataFrame({rows: mean.index} | cells)
+    return pd.DataFrame(table)
+
+
+def _label(key):
+    return f"{key:g}".replace("inf", "∞") if isinstance(key, float) else str(key)
+
+
+def _mean_and_error(mean, error, digits):
+    if np.isnan(mean):
+        return "–"
+    mean, error = ten_digits([mean, error], 1.0) if np.isfinite(error) else (mean, np.nan)
+    return f"{mean:.{digits}f}" + ("" if np.isnan(error) else f" ± {error:.{digits}f}")
 
 
 def _text(cell, digits):

@@ -354,7 +354,7 @@ CALLS = {
 }
 ELSEWHERE = {  # not functions of arrays of numbers: tables, plots, data, random problems, checks
     "datasets": {"digits", "image_patches", "mnist"},
-    "figures": {"measured", "rate", "summary", "table", "theory", "use_style"},
+    "figures": {"curves", "measured", "rate", "summary", "table", "theory", "use_style"},
     "deep_linear": {"chain"},  # called by the others
     "linear_regression": {"orthogonal_expansion", "unlearned"},
 }

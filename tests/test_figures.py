@@ -208,3 +208,55 @@ def test_summary_is_the_mean_and_its_error():
     assert table["n = 5"].tolist()[1] == f"{chosen.mean():.2f} ± {error:.2f}"
     part = runs[(runs["rule"] != "plain") | (runs["n"] == 5)]
     assert figures.summary(part, "rule", "n", "risk", 1).loc[0, "n = 10"] == "–"
+
+
+def test_summary_of_several_columns_and_labels():
+    """Rows are labelled by all of their columns; infinity is a sign; one run has no error."""
+    runs = pd.DataFrame(
+        {"task": task, "depth": depth, "seed": seed, "own": seed + depth, "other": 0.25}
+        for task in ("b", "a")
+        for depth in (2.0, np.inf)
+        for seed in range(2)
+    )
+    table = figures.summary(runs, ["task", "depth"], ["own", "other"], digits=1)
+    assert list(table) == ["task, depth", "own", "other"]
+    assert table["task, depth"].tolist() == ["b, 2", "b, ∞", "a, 2", "a, ∞"]
+    assert table["own"].tolist()[0] == "2.5 ± 0.5" and table["other"].tolist()[0] == "0.2 ± 0.0"
+    alone = figures.summary(runs.query("seed == 0"), "task", "depth", "other")
+    assert list(alone) == ["task", "depth = 2", "depth = ∞"]
+    assert alone["depth = 2"].tolist() == ["0.25", "0.25"]
+
+
+@pytest.mark.parametrize("draw", ["measured", "theory"])
+def test_curves_are_the_means_of_each_series(axes, draw):
+    """In the order of the runs, in the colours of theory; a mean over all that share an x."""
+    rng = np.random.default_rng(1)
+    runs = pd.DataFrame(
+        {"depth": depth, "n": n, "seed": seed, "risk": rng.random()}
+        for depth in (7, 1)
+        for n in (5, 20, 10)
+        for seed in range(4)
+    )
+    runs.loc[runs["n"] == 20, "risk"] = np.nan  # not run there
+    figures.curves(axes, runs, "n", "risk", by="depth", draw=draw, label="L = {}", alpha=0.5)
+    for index, depth in enumerate((7, 1)):
+        line = axes.lines[index] if draw == "theory" else axes.containers[index].lines[0]
+        assert line.get_color() == figures.COLOURS[index] and line.get_alpha() == 0.5
+        np.testing.assert_array_equal(line.get_xdata(), [5, 10])
+        chosen = runs[runs["depth"] == depth].pivot(index="seed", columns="n", values="risk")
+        np.testing.assert_allclose(line.get_ydata(), chosen.mean()[[5, 10]])
+        if draw == "measured":
+            segments = axes.containers[index].lines[2][0].get_segments()
+            lengths = [top - bottom for (_, bottom), (_, top) in segments]
+            np.testing.assert_allclose(lengths, 2 * chosen[[5, 10]].sem())
+    labels = axes.get_legend_handles_labels()[1]
+    assert labels == ["L = 7", "L = 1"]
+
+
+def test_one_curve_without_a_label(axes):
+    runs = pd.DataFrame({"n": [1, 1, 2], "risk": [1.0, 3.0, 5.0]})
+    figures.curves(axes, runs, "n", "risk", draw="theory", label=None)
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), [2, 5])
+    assert not axes.get_legend_handles_labels()[1]
+    with pytest.raises(ValueError, match="draw"):
+        figures.curves(axes, runs, "n", "risk", draw="both")
