@@ -244,11 +244,11 @@ def test_curves_are_the_means_of_each_series(axes, draw):
         assert line.get_color() == figures.COLOURS[index] and line.get_alpha() == 0.5
         np.testing.assert_array_equal(line.get_xdata(), [5, 10])
         chosen = runs[runs["depth"] == depth].pivot(index="seed", columns="n", values="risk")
-        np.testing.assert_allclose(line.get_ydata(), chosen.mean()[[5, 10]])
+        np.testing.assert_allclose(line.get_ydata().astype(float), chosen.mean()[[5, 10]])
         if draw == "measured":
             segments = axes.containers[index].lines[2][0].get_segments()
             lengths = [top - bottom for (_, bottom), (_, top) in segments]
-            np.testing.assert_allclose(lengths, 2 * chosen[[5, 10]].sem())
+            np.testing.assert_allclose(lengths, 2 * chosen[[5, 10]].sem().to_numpy())
     labels = axes.get_legend_handles_labels()[1]
     assert labels == ["L = 7", "L = 1"]
 
