@@ -5,18 +5,31 @@ of its range a ValueError. Both name the argument.
 """
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pandas as pd
+from scipy.stats import spearmanr
 
-from lib import bounds, checks, linear_regression, similarity
+from lib import bounds, checks, exact_risk, linear_regression, similarity
+from lib.numerics import ten_digits
 from lib.problem import Population, TransferProblem
 from lib.sweep import sweep
 
-__all__ = ["GAPS", "SPECTRA", "compete", "contest", "random_problem"]
+__all__ = [
+    "GAPS",
+    "LENGTHS",
+    "SPECTRA",
+    "choose_source",
+    "compete",
+    "contest",
+    "random_problem",
+    "random_shelf",
+]
 
 SPECTRA = ("isotropic", "power law", "spiked")
 GAPS = ("top", "bottom", "everywhere")
+LENGTHS = ("free", "equal")
 _DIM = 100
 _DRAWS = 10
 _RANKS = (10, 25, 50)
@@ -42,24 +55,63 @@ def random_problem(dim, spectrum, gap, rng):
     -------
     TransferProblem
     """
+    population = _random_population(dim, spectrum, rng)
+    u = _random_gap(population.dim, gap, rng)
+    source = rng.standard_normal(population.dim)
+    u, source = (10 ** rng.uniform(-0.5, 0.5) * v / np.linalg.norm(v) for v in (u, source))
+    return TransferProblem(population, source, source + u)
+
+
+def random_shelf(dim, spectrum, rng, *, count=15, lengths="free"):
+    """One target, and many sources to fine-tune for it.
+
+    Parameters
+    ----------
+    dim, spectrum, rng
+        As in ``random_problem``.
+    count : int
+        Sources with each kind of gap.
+    lengths : {"free", "equal"}
+        Of the gaps: log-uniform in [0.3, 3], as in ``random_problem``, or all 1.
+
+    Returns
+    -------
+    TransferProblem
+        A batch with the sources (3 ``count``, d), in the order of ``GAPS``, and the target, a
+        random vector of length 1, as often.
+    """
+    population = _random_population(dim, spectrum, rng)
+    count = checks.integer("count", count, at_least=1)
+    checks.choice("lengths", lengths, LENGTHS)
+    target = rng.standard_normal(population.dim)
+    target /= np.linalg.norm(target)
+    kinds = np.repeat(GAPS, count)
+    gaps = np.array([_random_gap(population.dim, kind, rng) for kind in kinds])
+    free = 10 ** rng.uniform(-0.5, 0.5, len(kinds)) if lengths == "free" else 1.0
+    gaps *= (free / np.linalg.norm(gaps, axis=1))[:, None]
+    return TransferProblem(population, target - gaps, np.broadcast_to(target, gaps.shape))
+
+
+def _random_population(dim, spectrum, rng):
     dim = checks.integer("dim", dim, at_least=20)
     rng = checks.generator("rng", rng)
     match checks.choice("spectrum", spectrum, SPECTRA):
         case "isotropic":
-            population = Population.isotropic(dim, rng.uniform(0.2, 1))
+            return Population.isotropic(dim, rng.uniform(0.2, 1))
         case "power law":
-            population = Population.power_law(dim, rng.uniform(0.25, 2))
+            return Population.power_law(dim, rng.uniform(0.25, 2))
         case "spiked":
             rank, tail = int(rng.integers(2, dim // 4 + 1)), 10 ** rng.uniform(-3, -0.5)
-            population = Population.spiked(dim, rank, tail)
+            return Population.spiked(dim, rank, tail)
+
+
+def _random_gap(dim, gap, rng):
     width = int(rng.integers(dim // 20, dim // 4 + 1))
     chosen = {"top": slice(width), "bottom": slice(dim - width, dim), "everywhere": slice(dim)}
     u = np.zeros(dim)
     where = chosen[checks.choice("gap", gap, GAPS)]
     u[where] = rng.standard_normal(u[where].size)
-    source = rng.standard_normal(dim)
-    u, source = (10 ** rng.uniform(-0.5, 0.5) * v / np.linalg.norm(v) for v in (u, source))
-    return TransferProblem(population, source, source + u)
+    return u
 
 
 def compete(spectrum, gap, rng, *, law="gaussian"):
@@ -141,3 +193,64 @@ def contest(count, *, law="gaussian", progress=True):
         for k, (spectrum, gap) in kinds
     ]
     return pd.concat(tables, ignore_index=True).drop(columns="law")
+
+
+def choose_source(spectrum, dim, n, rng, *, lengths="free"):
+    """How well each measure ranks the sources of one random shelf by their risk after fine-tuning.
+
+    Made for ``sweep``. Within a target Σ, n and θ_T are fixed: only the sources differ.
+
+    Parameters
+    ----------
+    spectrum, dim, rng, lengths
+        As in ``random_shelf``, whose shelf is the first thing drawn from ``rng``.
+    n : int
+        Samples, at least 1.
+
+    Returns
+    -------
+    list of dict
+        One for each ``measure``: ``rank correlation``, Spearman's, with the risk, which is the mean
+        over 20 samples; and ``regret``, the risk of the source that the measure puts first over
+        that of the best source, minus 1. NaN for a measure that calls all sources equal.
+
+    Notes
+    -----
+    Cost: 20 eigenvalue and singular-value decompositions. The bounds are given the mean error e of
+    these samples. Source: thm-linear-bound, thm-exact-risk.
+    """
+    shelf = random_shelf(dim, spectrum, rng, lengths=lengths)
+    n = checks.integer("n", n, at_least=1)
+    X = np.array([shelf.population.sample(n, rng) for _ in range(2 * _DRAWS)])
+    risk = linear_regression.learning_curve(shelf, X)[..., -1].mean(axis=0)
+    error = np.mean([bounds.covariance_error(shelf.population, sample) for sample in X])
+    scores = _scores(shelf, n, error)
+    return [{"measure": name, **_judge(score, risk)} for name, score in scores.items()]
+
+
+def _scores(shelf, n, error):
+    """Measure → scores of the sources of a shelf, lower is better."""
+    quarter = shelf.population.dim // 4
+    measures = {
+        "Σ-distance, R(0)": similarity.weighted_squared_distance,
+        "distance, uniform bound": similarity.squared_distance,
+        "spectral bound": partial(bounds.spectral_bound, error=error),
+        "top energy": partial(similarity.top_energy, rank=quarter),
+        "tail energy": partial(similarity.tail_energy, rank=quarter),
+        "cosine": lambda problem: -similarity.cosine(problem),
+        "Σ-cosine": lambda problem: -similarity.weighted_cosine(problem),
+    }
+    problems = list(shelf.each())
+    scores = {name: np.array([f(p) for p in problems]) for name, f in measures.items()}
+    return scores | {"exact risk": exact_risk.linear_risk(shelf, n)}
+
+
+def _judge(score, risk):
+    score = ten_digits(score, np.abs(score).max())  # gaps of equal length tie, up to rounding
+    if np.ptp(score) == 0:
+        return {"rank correlation": np.nan, "regret": np.nan}
+    chosen = risk[np.argmin(score)]
+    return {
+        "rank correlation": spearmanr(score, risk).statistic,
+        "regret": chosen / risk.min() - 1,
+    }

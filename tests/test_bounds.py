@@ -103,11 +103,13 @@ def test_bounds_done_by_hand():
 
 def test_powers_of_the_error_are_sharp():
     """The two examples of prop-sharp, in the plane: R = e‖u‖², and R ~ e³ for a gap along v₁."""
-    unseen = TransferProblem(Population.isotropic(2), np.zeros(2), [0, 1])
-    X = np.array([[1.0, 0]])
-    e = covariance_error(unseen.population, X)
-    assert e == pytest.approx(1)
-    assert unseen.risk(finetune(X, X @ unseen.target, np.zeros(2))) == uniform_bound(unseen, e)
+    for s in 1, 1e-3, 1e-6:
+        unseen = TransferProblem(Population([1, s]), np.zeros(2), [0, 1])
+        X = np.array([[1.0, 0]])
+        e = covariance_error(unseen.population, X)
+        assert e == s
+        risk = unseen.risk(finetune(X, X @ unseen.target, np.zeros(2)))
+        assert risk == pytest.approx(uniform_bound(unseen, e), rel=1e-12)
     golden = (1 + np.sqrt(5)) / 2
     for s in 1e-2, 1e-3, 1e-4:
         problem = TransferProblem(Population([1, s]), np.zeros(2), [1, 0])
@@ -117,6 +119,27 @@ def test_powers_of_the_error_are_sharp():
         assert e / s == pytest.approx(golden, rel=2 * s)
         assert risk / e**3 == pytest.approx(golden**-3, rel=10 * s)
         assert risk <= spectral_bound(problem, e, 1) == pytest.approx(2 * e**3)
+
+
+@given(problems(), st.floats(1e-3, 2), seeds)
+def test_where_the_spectral_bound_is_the_smaller_one(problem, share, seed):
+    """prop-spectral-helps: exactly under its two conditions, whatever the gap; and e ≥ λ_{n+1}."""
+    values, d = problem.population.eigenvalues, problem.population.dim
+    energies = problem.population.coordinates(problem.gap) ** 2
+    if values[0] == 0 or not energies.any():
+        return
+    for k in range(1, np.count_nonzero(values) + 1):
+        e, outside = share * values[k - 1], energies[k:].sum() / energies.sum()
+        q = share**2
+        helps = q < 0.5 and outside < (1 - 2 * q) / (2 - 2 * q)
+        ratio = spectral_bound(problem, e, k) / uniform_bound(problem, e)
+        if abs(ratio - 1) > 1e-9:  # at the border rounding decides
+            assert (ratio < 1) == helps
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, d)) if d > 1 else 0
+    if n:
+        X = problem.population.sample(n, rng) * 10 ** rng.uniform(-1, 1)
+        assert covariance_error(problem.population, X) >= values[n] * (1 - 1e-9)
 
 
 def test_best_rank_costs_little_in_a_million_dimensions():

@@ -4,8 +4,18 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from lib.comparison import GAPS, SPECTRA, compete, contest, random_problem
-from lib.problem import LAWS
+from lib import bounds, exact_risk, similarity
+from lib.comparison import (
+    GAPS,
+    LENGTHS,
+    SPECTRA,
+    choose_source,
+    compete,
+    contest,
+    random_problem,
+    random_shelf,
+)
+from lib.problem import LAWS, TransferProblem
 from lib.similarity import side_by_side
 
 RNG = np.random.default_rng(0)
@@ -164,3 +174,75 @@ def test_random_problems_are_spread_as_they_say():
 def test_bad_random_problems_are_named(call, argument, error):
     with pytest.raises(error, match=f"^{argument} must"):
         call()
+
+
+@pytest.mark.parametrize("lengths", LENGTHS)
+@pytest.mark.parametrize("spectrum", SPECTRA)
+def test_a_shelf_has_one_target_and_gaps_of_each_kind(spectrum, lengths):
+    d, count = 40, 5
+    shelf = random_shelf(d, spectrum, np.random.default_rng(3), count=count, lengths=lengths)
+    assert shelf.source.shape == shelf.target.shape == (15, d)
+    assert np.ptp(shelf.target, axis=0).max() == 0
+    assert np.linalg.norm(shelf.target[0]) == pytest.approx(1)
+    sizes = np.linalg.norm(shelf.gap, axis=1)
+    if lengths == "equal":
+        np.testing.assert_allclose(sizes, 1)
+    else:
+        assert 10**-0.5 < sizes.min() * (1 + 1e-12) and sizes.max() < 10**0.5 * (1 + 1e-12)
+        assert sizes.max() > 1.5 * sizes.min()
+    for k, gap in enumerate(np.repeat(GAPS, count)):
+        support = np.flatnonzero(np.abs(shelf.gap[k]) > 1e-14)
+        assert (support[0] == 0) == (gap != "bottom") and (support[-1] == d - 1) == (gap != "top")
+        assert support.size == d if gap == "everywhere" else d // 20 <= support.size <= d // 4
+
+
+@pytest.mark.parametrize("lengths", LENGTHS)
+def test_sources_are_judged_by_what_they_leave(lengths):
+    """Every measure's correlation and regret, from refitting each source on the same samples."""
+    d, n, seed = 24, 7, 5
+    rows = choose_source("power law", d, n, np.random.default_rng(seed), lengths=lengths)
+    rng = np.random.default_rng(seed)
+    shelf = random_shelf(d, "power law", rng, lengths=lengths)
+    S, risks, errors = shelf.population.covariance(), [], []
+    for _ in range(20):
+        X = shelf.population.sample(n, rng)
+        left = shelf.gap - shelf.gap @ np.linalg.pinv(X) @ X
+        risks.append(np.einsum("ki,ij,kj->k", left, S, left))
+        errors.append(np.linalg.norm(S - X.T @ X / n, 2))
+    risk, error = np.mean(risks, axis=0), np.mean(errors)
+    expected = {
+        "Σ-distance, R(0)": np.einsum("ki,ij,kj->k", shelf.gap, S, shelf.gap),
+        "distance, uniform bound": np.sum(shelf.gap**2, axis=1),
+        "top energy": np.sum(shelf.gap[:, :6] ** 2, axis=1),
+        "tail energy": np.sum(shelf.gap[:, 6:] ** 2, axis=1),
+        "cosine": -(shelf.source @ shelf.target[0]) / np.linalg.norm(shelf.source, axis=1),
+        "exact risk": exact_risk.linear_risk(shelf, n),
+    }
+    problems = [TransferProblem(shelf.population, s, shelf.target[0]) for s in shelf.source]
+    expected["spectral bound"] = [bounds.spectral_bound(p, error) for p in problems]
+    expected["Σ-cosine"] = [-similarity.weighted_cosine(p) for p in problems]
+    assert {row["measure"] for row in rows} == expected.keys()
+    for row in rows:
+        score = np.asarray(expected[row["measure"]])
+        score = np.round(score / np.abs(score).max(), 10)  # some tie, up to rounding
+        if np.ptp(score) == 0:
+            assert lengths == "equal" and row["measure"].startswith("distance")
+            assert np.isnan(row["rank correlation"]) and np.isnan(row["regret"])
+            continue
+        ranks = [scipy.stats.rankdata(v) for v in (score, risk)]
+        assert row["rank correlation"] == pytest.approx(np.corrcoef(*ranks)[0, 1], abs=1e-9)
+        assert row["regret"] == pytest.approx(risk[np.argmin(score)] / risk.min() - 1, abs=1e-9)
+
+
+def test_bad_shelves_are_named():
+    rng = np.random.default_rng(0)
+    for options, name, error in (
+        ({"lengths": "long"}, "lengths", ValueError),
+        ({"count": 0}, "count", ValueError),
+    ):
+        with pytest.raises(error, match=f"^{name} must"):
+            random_shelf(30, "spiked", rng, **options)
+    with pytest.raises(ValueError, match="^n must"):
+        choose_source("spiked", 30, 0, rng)
+    with pytest.raises(TypeError, match="^rng must"):
+        choose_source("spiked", 30, 5, 0)
