@@ -6,6 +6,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 import scipy.linalg
+import torch
 from hypothesis import assume, given, settings
 from strategies import rotation, seeds, spectra
 
@@ -132,6 +133,22 @@ def test_neither_distance_nor_cosine_tells(contest):
     assert cosine[1] == pytest.approx(cosine[3])
     assert ratio[3, 20] > 1.5 * ratio[1, 20]
     assert np.argmin(distance) == 3 and np.argmin(ratio[:, 20]) == 0
+
+
+def test_adam_ends_elsewhere():
+    rng = np.random.default_rng(30)
+    X, y, source = rng.standard_normal((4, 12)), rng.standard_normal(4), rng.standard_normal(12)
+    theta = torch.tensor(source, requires_grad=True)
+    inputs, labels = torch.tensor(X), torch.tensor(y)
+    adam = torch.optim.Adam([theta], lr=0.02)
+    for _ in range(2000):
+        adam.zero_grad()
+        loss = torch.sum((inputs @ theta - labels) ** 2)
+        loss.backward()
+        adam.step()
+    end = finetune(X, y, source)
+    assert loss.item() < 1e-12
+    assert np.linalg.norm(theta.detach().numpy() - end) > 0.1 * np.linalg.norm(end - source)
 
 
 def test_gaps_of_equal_length_differ_a_hundredfold():
