@@ -185,6 +185,49 @@ def test_claims_page_names_tests_that_exist():
     assert named > 10
 
 
+def prose(path):
+    """Return the Markdown of a page, or of a notebook's cells and captions."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".ipynb":
+        return text
+    cells = json.loads(text)["cells"]
+    parts = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
+    figures = [cell["metadata"].get("mystnb", {}).get("figure", {}) for cell in cells]
+    return "\n".join([*parts, *(figure.get("caption", "") for figure in figures)])
+
+
+def test_one_letter_has_one_meaning():
+    """Each symbol of the notation page stands there once, and in the chapter that it names."""
+    page = (ROOT / "appendices" / "notation.md").read_text(encoding="utf-8")
+    rows = [row.split(" | ") for row in page.splitlines() if row.startswith("| $")]
+    meanings = {}
+    for symbols, meaning, where in rows:
+        chapter = re.search(r"\(\.\./(chapters/\w+\.ipynb)\)", where)[1]
+        text = re.sub(r"\s+", " ", prose(ROOT / chapter))
+        for formula in re.findall(r"\$([^$]+)\$", symbols):
+            # "A = K + δI", "x ∈ ℝ^d", "W_1, …, W_L": what stands left of the sign, one by one.
+            left = re.split(r" = | \\in ", formula)[0]
+            whole = left if "(" in left or "angle" in left else left.split(", ")
+            for symbol in [whole] if isinstance(whole, str) else whole:
+                if symbol == r"\dots":
+                    continue
+                assert symbol not in meanings, symbol
+                meanings[symbol] = meaning
+                # "n(ε)" and "R(θ)" may stand with other arguments.
+                name = symbol.partition("(")[0] if symbol[1:2] == "(" else symbol
+                assert name in text, f"{symbol} is not in {chapter}"
+    assert len(meanings) > 50
+
+
+def test_every_reference_is_cited():
+    entries = re.findall(
+        r"^@\w+\{(\w+),", (ROOT / "references.bib").read_text("utf-8"), re.MULTILINE
+    )
+    pages = [ROOT / "intro.md", *(ROOT / "appendices").glob("*.md"), *CHAPTERS]
+    cited = re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", "\n".join(map(prose, pages)))
+    assert set(entries) == {key.strip() for keys in cited for key in keys.split(",")}
+
+
 # ------------------------------------------------------------------------------- stored chapters
 
 
@@ -214,6 +257,23 @@ def test_chapter_is_stored_as_make_notebooks_leaves_it(path):
         assert not OF_ONE_MACHINE.search(json.dumps(text))
 
 
+FOLDED = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
+
+
+def test_code_on_the_page_is_short():
+    """A reader sees the lines that carry the idea: no long cell, and few lines not folded."""
+    visible = {}
+    for path in CHAPTERS:
+        visible[path.stem] = 0
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            if cell["cell_type"] == "code":
+                lines = [line for line in "".join(cell["source"]).splitlines() if line.strip()]
+                assert len(lines) <= 25, (path.stem, lines[:3])
+                if not FOLDED & set(cell["metadata"].get("tags", [])):
+                    visible[path.stem] += len(lines)
+    assert sum(visible.values()) / len(visible) <= 80, visible
+
+
 def test_every_chapter_is_in_the_table_of_contents():
     listed = {entry["file"] for part in toc()["parts"] for entry in part["chapters"]}
     assert {f"chapters/{path.stem}" for path in CHAPTERS} <= listed
@@ -224,12 +284,8 @@ TEXTS = [ROOT / "intro.md", *sorted((ROOT / "appendices").glob("*.md")), *CHAPTE
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
 def test_texts_are_readable_wherever_notebooks_are(path):
-    text = path.read_text(encoding="utf-8")
+    text = prose(path)
     if path.suffix == ".ipynb":
-        cells = json.loads(text)["cells"]
-        parts = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
-        figures = [cell["metadata"].get("mystnb", {}).get("figure", {}) for cell in cells]
-        text = "\n".join([*parts, *(figure.get("caption", "") for figure in figures)])
         # Shown as code, formulas and all, where MyST is not known: on GitHub, in Colab.
         assert not re.search(r"```\s*\{", text)
     # Commands of our own are known to the book alone.
