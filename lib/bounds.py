@@ -10,7 +10,7 @@ import numpy as np
 import scipy.linalg
 
 from lib import checks, relu
-from lib.numerics import unit
+from lib.numerics import units
 from lib.problem import Population, TransferProblem
 
 __all__ = ["concentration", "covariance_error", "ntk_bound", "spectral_bound", "uniform_bound"]
@@ -55,16 +55,17 @@ def uniform_bound(problem, error):
 
     Returns
     -------
-    float
+    float, or array (...) for teachers in batches
 
     Notes
     -----
     Cost: O(d). Source: thm-linear-bound.
     """
-    checks.one_pair("problem", problem, TransferProblem)
-    error, size = checks.real("error", error, at_least=0), unit(problem.gap)
+    checks.instance("problem", problem, TransferProblem)
+    error, size = checks.real("error", error, at_least=0), units(problem.gap)
     gap = problem.gap / size  # its square neither over- nor underflows
-    return float(size * error * (gap @ gap) * size)
+    size = size[..., 0]
+    return checks.plain(size * error * np.vecdot(gap, gap) * size)
 
 
 def spectral_bound(problem, error, rank=None):
@@ -82,7 +83,7 @@ def spectral_bound(problem, error, rank=None):
 
     Returns
     -------
-    float
+    float, or array (...) for teachers in batches
 
     Raises
     ------
@@ -93,21 +94,23 @@ def spectral_bound(problem, error, rank=None):
     -----
     Cost: O(d) for all k together, O(d²) with eigenvectors. Source: thm-linear-bound.
     """
-    checks.one_pair("problem", problem, TransferProblem)
+    checks.instance("problem", problem, TransferProblem)
     error = checks.real("error", error, at_least=0)
     positive = int(np.count_nonzero(problem.population.eigenvalues))
     if positive == 0:
         raise ValueError("problem must have a population with a positive eigenvalue")
-    size = unit(problem.gap)
+    size = units(problem.gap)
     energies = (problem.population.coordinates(problem.gap) / size) ** 2
-    top = np.cumsum(energies)[:positive]
-    tail = np.append(np.cumsum(energies[::-1])[::-1], 0.0)[1 : positive + 1]
+    top = np.cumsum(energies, axis=-1)[..., :positive]
+    tail = np.cumsum(energies[..., ::-1], axis=-1)[..., ::-1]
+    tail = np.concatenate([tail, np.zeros_like(tail[..., :1])], axis=-1)[..., 1 : positive + 1]
     with np.errstate(over="ignore", invalid="ignore"):  # ∞ is right where λ_k is next to nothing
         seen = error / problem.population.eigenvalues[:positive]
         bound = size * (2 * error) * (np.where(top > 0, seen**2 * top, 0) + tail) * size
     if rank is None:
-        return float(bound.min())
-    return float(bound[checks.integer("rank", rank, at_least=1, at_most=positive) - 1])
+        return checks.plain(bound.min(axis=-1))
+    rank = checks.integer("rank", rank, at_least=1, at_most=positive)
+    return checks.plain(bound[..., rank - 1])
 
 
 def concentration(population, n, confidence, constant):

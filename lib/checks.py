@@ -19,7 +19,6 @@ __all__ = [
     "instance",
     "integer",
     "integers",
-    "one_pair",
     "plain",
     "real",
     "rounding",
@@ -221,16 +220,6 @@ def instance(name, value, kind):
     """``value`` if it is an instance of ``kind``."""
     if not isinstance(value, kind):
         raise TypeError(f"{name} must be a {kind.__name__}, got {type(value).__name__}")
-    return value
-
-
-def one_pair(name, value, kind):
-    """``value`` if it is an instance of ``kind``, a problem, that holds one pair of teachers."""
-    if instance(name, value, kind).gap.ndim > 1:
-        raise ValueError(
-            f"{name} must hold one pair of teachers, got a batch of shape {value.gap.shape[:-1]}: "
-            "take them one by one, by its method each()"
-        )
     return value
 
 

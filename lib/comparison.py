@@ -239,10 +239,9 @@ def _scores(shelf, n, error):
         "tail energy": partial(similarity.tail_energy, rank=quarter),
         "cosine": lambda problem: -similarity.cosine(problem),
         "Σ-cosine": lambda problem: -similarity.weighted_cosine(problem),
+        "exact risk": partial(exact_risk.linear_risk, n=n),
     }
-    problems = list(shelf.each())
-    scores = {name: np.array([f(p) for p in problems]) for name, f in measures.items()}
-    return scores | {"exact risk": exact_risk.linear_risk(shelf, n)}
+    return {name: measure(shelf) for name, measure in measures.items()}
 
 
 def _judge(score, risk):

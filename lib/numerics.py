@@ -5,7 +5,7 @@ import math
 import numpy as np
 from scipy.optimize import elementwise
 
-__all__ = ["minima", "ten_digits", "unit"]
+__all__ = ["minima", "ten_digits", "unit", "units"]
 
 _SCAN = 4  # points per unit of log t; what is scanned varies over units of 1 or more
 _TRUSTED = -1e-12  # slopes above are zero, up to rounding
@@ -53,6 +53,12 @@ def unit(*arrays):
     """
     largest = max(float(np.abs(array).max(initial=0.0)) for array in arrays)
     return float(2.0 ** (np.frexp(largest)[1] - 1)) if largest > 0 else 1.0
+
+
+def units(vectors):
+    """The ``unit`` of each vector of ``vectors`` (..., d), as (..., 1)."""
+    largest = np.abs(vectors).max(axis=-1, keepdims=True, initial=0.0)
+    return np.where(largest > 0, np.exp2(np.frexp(largest)[1] - 1.0), 1.0)
 
 
 def minima(slope, low, high):

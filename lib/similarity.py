@@ -1,13 +1,13 @@
 """Measures of how similar two tasks are, side by side: ``measure(problem, ...) -> float``.
 
-Those that take a ``rank`` also take an array of ranks, and then return an array.
+Those that take a ``rank`` also take an array of ranks, and then return an array. For teachers in
+batches (..., d) all return arrays, of the shape of the batch before that of the ranks.
 """
 
 import numpy as np
-import scipy.linalg
 
 from lib import checks
-from lib.numerics import unit
+from lib.numerics import units
 from lib.problem import TransferProblem
 
 __all__ = [
@@ -24,8 +24,8 @@ __all__ = [
 
 def squared_distance(problem):
     """‖u‖², the squared distance of the teachers: blind to the covariance. Cost O(d)."""
-    checks.one_pair("problem", problem, TransferProblem)
-    return float(problem.gap @ problem.gap)
+    checks.instance("problem", problem, TransferProblem)
+    return checks.plain(np.vecdot(problem.gap, problem.gap))
 
 
 def cosine(problem):
@@ -33,7 +33,7 @@ def cosine(problem):
 
     Raises ValueError if a teacher is zero.
     """
-    checks.one_pair("problem", problem, TransferProblem)
+    checks.instance("problem", problem, TransferProblem)
     return _cosine(problem.source, problem.target, "zero")
 
 
@@ -42,8 +42,8 @@ def weighted_squared_distance(problem):
 
     Cost O(d), or O(d²) with eigenvectors. Source: thm-linear-bias at n = 0.
     """
-    checks.one_pair("problem", problem, TransferProblem)
-    return float(problem.population.squared_norm(problem.gap))
+    checks.instance("problem", problem, TransferProblem)
+    return checks.plain(problem.population.squared_norm(problem.gap))
 
 
 def weighted_cosine(problem):
@@ -51,7 +51,7 @@ def weighted_cosine(problem):
 
     Raises ValueError if a teacher is zero on the population. Cost as above. Source: thm-frozen.
     """
-    checks.one_pair("problem", problem, TransferProblem)
+    checks.instance("problem", problem, TransferProblem)
     scale = np.sqrt(problem.population.eigenvalues)
     source = scale * problem.population.coordinates(problem.source)
     target = scale * problem.population.coordinates(problem.target)
@@ -64,7 +64,9 @@ def top_energy(problem, rank):
     Cost as above, for all ranks together. Source: thm-linear-bound.
     """
     energies, rank = _energies(problem, rank)
-    return _plain(np.concatenate([[0.0], np.cumsum(energies)])[rank])
+    zero = np.zeros_like(energies[..., :1])
+    top = np.concatenate([zero, np.cumsum(energies, axis=-1)], axis=-1)
+    return checks.plain(top[..., rank])
 
 
 def tail_energy(problem, rank):
@@ -73,7 +75,9 @@ def tail_energy(problem, rank):
     Summed from the tail, so that a small rest keeps its digits. Source: thm-linear-bound.
     """
     energies, rank = _energies(problem, rank)
-    return _plain(np.concatenate([np.cumsum(energies[::-1])[::-1], [0.0]])[rank])
+    zero = np.zeros_like(energies[..., :1])
+    tail = np.cumsum(energies[..., ::-1], axis=-1)[..., ::-1]
+    return checks.plain(np.concatenate([tail, zero], axis=-1)[..., rank])
 
 
 def spectral_profile(problem, rank):
@@ -82,11 +86,11 @@ def spectral_profile(problem, rank):
     With ``rank = numpy.arange(d + 1)`` it is the whole profile, from 0 to 1. Raises ValueError if
     the gap is zero. Source: thm-linear-bound.
     """
-    checks.one_pair("problem", problem, TransferProblem)
-    gap = problem.gap / unit(problem.gap)  # squares must not over- or underflow
-    if not gap.any():
+    checks.instance("problem", problem, TransferProblem)
+    gap = problem.gap / units(problem.gap)  # squares must not over- or underflow
+    if not gap.any(axis=-1).all():
         raise ValueError("problem must have source and target that differ: the gap is zero")
-    problem = TransferProblem(problem.population, np.zeros_like(gap), gap)
+    problem = TransferProblem.from_gap(problem.population, gap)
     top, tail = top_energy(problem, rank), tail_energy(problem, rank)
     return top / (top + tail)  # exactly 0 or 1 where one of them is zero
 
@@ -111,21 +115,21 @@ def side_by_side(problem, ranks=()):
 
 
 def _cosine(a, b, what):
-    lengths = scipy.linalg.norm(a), scipy.linalg.norm(b)  # which never overflow
-    if 0 in lengths:
-        raise ValueError(f"problem must have no teacher that is {what}: the cosine is undefined")
-    return float(np.clip((a / lengths[0]) @ (b / lengths[1]), -1, 1))
+    for vectors in a, b:
+        if not vectors.any(axis=-1).all():
+            raise ValueError(
+                f"problem must have no teacher that is {what}: the cosine is undefined"
+            )
+    a, b = (v / units(v) for v in (a, b))  # squares must not over- or underflow
+    lengths = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
+    return checks.plain(np.clip(np.vecdot(a, b) / lengths, -1, 1))
 
 
 def _energies(problem, rank):
-    checks.one_pair("problem", problem, TransferProblem)
+    checks.instance("problem", problem, TransferProblem)
     rank = checks.integers("rank", rank, (...,))
     if rank.size and not 0 <= rank.min() <= rank.max() <= problem.population.dim:
         raise ValueError(
             f"rank must be between 0 and {problem.population.dim}, got {rank.min()} to {rank.max()}"
         )
     return problem.population.coordinates(problem.gap) ** 2, rank
-
-
-def _plain(value):
-    return float(value) if np.ndim(value) == 0 else value

@@ -1,5 +1,7 @@
 """Every measure of similarity against its definition through explicit projection matrices."""
 
+from functools import partial
+
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -214,15 +216,46 @@ def test_what_the_measure_needs_is_said(measure, problem, what):
         measure(problem)
 
 
-def test_batches_are_refused():
-    """Elsewhere they are taken; here each problem has a number of its own."""
-    batch = TransferProblem(Population.isotropic(3), np.ones(3), np.eye(3))
-    for measure in WHOLE:
-        with pytest.raises(ValueError, match="^problem must hold one pair of teachers"):
-            measure(batch)
-    for measure in SPLIT:
-        with pytest.raises(ValueError, match="^problem must hold one pair of teachers"):
-            measure(batch, 1)
-    for bound in bounds.uniform_bound, bounds.spectral_bound:
-        with pytest.raises(ValueError, match="^problem must hold one pair of teachers"):
-            bound(batch, 0.1)
+def test_batches_are_measured_at_once():
+    """Each pair as it is alone, whatever the sizes of the others."""
+    rng = np.random.default_rng(0)
+    population = Population(np.sort(rng.random(9))[::-1], rotation(9, 1))
+    batch = TransferProblem(
+        population,
+        rng.standard_normal(9),
+        rng.standard_normal((2, 3, 9)) * 10.0 ** rng.integers(-90, 90, (2, 3, 1)),
+    )
+    ranks = np.arange(10)
+    measures = [
+        similarity.squared_distance,
+        similarity.cosine,
+        similarity.weighted_squared_distance,
+        similarity.weighted_cosine,
+    ]
+    measures += [
+        partial(measure, rank=3) for measure in (similarity.top_energy, similarity.tail_energy)
+    ]
+    measures += [
+        partial(measure, rank=ranks) for measure in (similarity.top_energy, similarity.tail_energy)
+    ]
+    measures += [
+        partial(similarity.spectral_profile, rank=ranks),
+        partial(similarity.spectral_profile, rank=3),
+    ]
+    measures += [
+        partial(bound, error=0.3) for bound in (bounds.uniform_bound, bounds.spectral_bound)
+    ]
+    measures += [partial(bounds.spectral_bound, error=0.3, rank=4)]
+    for measure in measures:
+        together = measure(batch)
+        for index, problem in zip(np.ndindex(2, 3), batch.each(), strict=True):
+            np.testing.assert_allclose(together[index], measure(problem), rtol=1e-12)
+    tiny = TransferProblem.from_gap(population, [[1e-200] * 9, [1.0] * 9])
+    np.testing.assert_allclose(*similarity.spectral_profile(tiny, ranks), rtol=1e-12)
+    np.testing.assert_allclose(bounds.uniform_bound(tiny, 1e100), [9e-300, 9e100])
+    for zero in similarity.squared_distance(tiny)[0], bounds.spectral_bound(tiny, 0.1)[0]:
+        assert zero == 0  # squares that underflow
+    with pytest.raises(ValueError, match="^problem must have source and target that differ"):
+        similarity.spectral_profile(
+            TransferProblem.from_gap(population, np.eye(9) * (ranks[:9] > 0)), 1
+        )
