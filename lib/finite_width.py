@@ -50,7 +50,6 @@ def finetune(width, length, rng, *, n=60, step=1.0):
         (unit, sample) that are switched on or off; ``units switched``, that of units which are at
         any sample. ``along u``, the share of ‖W‖² along the gap in the end. ``highest loss``
         relative to the first, and ``step after``, the step size in units of 1/λ_max in the end.
-        ``lazy width``, the number of units that prop-lazy asks for: 256 n³‖y‖²/λ₀⁴.
 
     Notes
     -----
@@ -63,9 +62,9 @@ def finetune(width, length, rng, *, n=60, step=1.0):
     limit = relu.finetune(X, y, _TEST)
     network = networks.ShallowReLU.random(20, width, rng)
     start = _weights(network)
-    kernel, H = training.empirical_ntk(network, X), relu.ntk(X)
-    own = training.empirical_ntk(network, _TEST, X) @ np.linalg.solve(kernel, y)
-    rate = step * training.stable_learning_rate(network, X)
+    kernel = _kernel(start, X, X)
+    own = _kernel(start, _TEST, X) @ np.linalg.solve(kernel, y)
+    rate = step * n / np.linalg.norm(kernel, 2)
     run = training.train(
         network,
         X,
@@ -76,23 +75,21 @@ def finetune(width, length, rng, *, n=60, step=1.0):
         record_every=1 if step > 1 else None,  # at smaller steps the first loss is the highest
         progress=False,
     )
-    W, f = _weights(network), _outputs(network, _TEST)
-    size = _rms(wanted)
+    W, f, size = _weights(network), _outputs(network, _TEST), _rms(wanted)
     switched = (W @ X.T > 0) != (start @ X.T > 0)
     return {
         "sampled": _rms(own - limit) / size,
         "moved": _rms(f - own) / size,
         "distance": _rms(f - limit) / size,
         "risk": (_rms(f - wanted) / _rms(limit - wanted)) ** 2,
-        "kernel": _rms(kernel - H),
+        "kernel": _rms(kernel - relu.ntk(X)),
         "largest move": np.linalg.norm(W - start, axis=1).max(),
         "total move": np.linalg.norm(W - start) / relu.correction_norm(X, y),
         "pairs switched": switched.mean(),
         "units switched": switched.any(axis=1).mean(),
         "along u": np.sum((W @ _GAP) ** 2) / np.sum(W**2),
         "highest loss": run.losses.max() / run.losses[0] if step > 1 else 1.0,
-        "step after": rate / training.stable_learning_rate(network, X),
-        "lazy width": 256 * n**3 * (y @ y) / np.linalg.eigvalsh(H)[0] ** 4,
+        "step after": rate * np.linalg.norm(_kernel(W, X, X), 2) / n,
     }
 
 
@@ -146,6 +143,12 @@ def pretrain_and_finetune(width, rng, *, source_samples=100, n=40):
 
 def _weights(network):
     return network.weights.detach().numpy().copy()
+
+
+def _kernel(W, X, Z):
+    """The tangent kernel G_W, as ``training.empirical_ntk`` of the network with weights W."""
+    on, also = (X @ W.T > 0).astype(float), (Z @ W.T > 0).astype(float)
+    return X @ Z.T * (on @ also.T) / len(W)
 
 
 def _outputs(network, X):
