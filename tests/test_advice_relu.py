@@ -54,7 +54,7 @@ def test_linear_model_is_done_where_the_network_is_not(power_law):
     exponent, network, _, plain = power_law
     left = network / network[0]
     assert np.abs(plain[50]).max() < 1e-12
-    assert (left[80, [BOTTOM, ALL]] > 0.2).all() and left[80, TOP] < 0.15
+    assert left[80, BOTTOM] > 0.4 and left[80, TOP] < 0.15
     # Where the advice fails: few samples, and a gap in directions of small variance.
     if exponent == 1:
         assert plain[20, BOTTOM] > left[20, BOTTOM] + 0.05 and plain[20, BOTTOM] > 1.1
@@ -63,9 +63,12 @@ def test_linear_model_is_done_where_the_network_is_not(power_law):
 def test_network_is_the_linear_model_with_a_ridge(power_law):
     exponent, network, ridge, _ = power_law
     ratio = ridge * network[0] / network
-    np.testing.assert_allclose(ratio[[5, 20, 80]], 1, atol=0.14)  # 8 %, and two standard errors
+    # 16 % with other gaps, and the errors of a mean over 60 draws, the largest for the top.
+    np.testing.assert_allclose(ratio[[5, 20, 80]], 1, atol=0.25)
+    np.testing.assert_allclose(ratio[[5, 20, 80], BOTTOM], 1, atol=0.07)
+    assert np.abs(ratio[[5, 20, 80]] - 1).mean() < 0.1
     if exponent == 1:  # where it asks for too much
-        assert (ratio[160] > 1.02).all()
+        assert ratio[160].mean() > 1.05
 
 
 def test_highest_risk_of_a_source_becomes_the_lowest(power_law):
@@ -112,7 +115,7 @@ def test_a_few_hundred_units_are_wide_enough_for_short_gaps():
         assert 0.9 < means(width, 1)["risk"] < most
     assert means(512, 100)["risk"] < 0.75  # where it fails
     stages = [pretrain_and_finetune(256, np.random.default_rng(seed)) for seed in range(500, 508)]
-    assert 0.95 < np.mean([row["ratio"] for row in stages]) < 1.2
+    assert 1 < np.mean([row["ratio"] for row in stages]) < 1.27
     for row in stages:
         assert row["target"] < row["scratch"] / 2
 
