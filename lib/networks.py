@@ -115,7 +115,7 @@ class DeepLinearNetwork(torch.nn.Module):
 
 
 class ShallowReLU(torch.nn.Module):
-    """f(x) = m^{−1/2} Σ_r a_r max(0, w_rᵀx), with a_r = ±1 fixed and w₁, …, w_m trained.
+    """f(x) = m^{−1/2} Σⱼ aⱼ max(0, wⱼᵀx), with aⱼ = ±1 fixed and w₁, …, w_m trained.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ class ShallowReLU(torch.nn.Module):
 
     @classmethod
     def random(cls, dim, width, rng):
-        """w_r ~ N(0, I) in pairs with opposite signs, so that f = 0 at the start; m even.
+        """wⱼ ~ N(0, I) in pairs with opposite signs, so that f = 0 at the start; m even.
 
         A pair counts as one weight for how well the network's kernel matches its limit.
         """

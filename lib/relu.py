@@ -22,8 +22,8 @@ _DEPENDENT = 1e-12  # of a kernel's diagonal: what rounding leaves of a dependen
 def ntk(X, Z=None):
     """Tangent kernel H(x, z) = xᵀz (π − ∠(x, z))/(2π) between the rows of X and those of Z.
 
-    It is the infinitely wide limit of ∇f(x)ᵀ∇f(z) for f(x) = m^{−1/2} Σ_r a_r max(0, w_rᵀx) with
-    a_r = ±1 fixed and w_r ~ N(0, I) trained.
+    It is the infinitely wide limit of ∇f(x)ᵀ∇f(z) for f(x) = m^{−1/2} Σⱼ aⱼ max(0, wⱼᵀx) with
+    aⱼ = ±1 fixed and wⱼ ~ N(0, I) trained.
 
     Parameters
     ----------

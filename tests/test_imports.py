@@ -8,7 +8,7 @@ from pathlib import Path
 import lib
 
 FILES = {path.stem: path for path in Path(lib.__file__).parent.glob("*.py")}
-WITH_TORCH = {"networks", "training"}
+WITH_TORCH = {"finite_width", "networks", "training"}
 
 
 def test_theory_never_loads_torch():
@@ -27,6 +27,7 @@ linear_regression relu similarity datasets
 deep_linear bounds exact_risk selection transferability
 planning comparison networks
 training
+finite_width
 """.split("\n")[1:-1]
 
 
