@@ -820,3 +820,14 @@ def test_arguments_are_left_alone():
     finetune_frozen_first(0 * X, y, source)[:] = 7
     for kept, array in zip(before, (X, y, source), strict=True):
         np.testing.assert_array_equal(array, kept)
+
+
+def test_sources_that_run_into_the_saddle_form_a_surface():
+    """Not opposed to the target within an eigenspace, and yet on the stable set; beside it, not."""
+    X, target = np.sqrt(2) * np.diag([1, np.sqrt(3)]), np.ones(2)  # Σ̂ = diag(1, 3)
+    stable, times = np.array([-0.2737149, -0.9618109]), np.linspace(0, 12, 200)
+    for turn, low, high in ((0.0, 0, 1e-3), (0.05, 1e-2, 1), (-0.05, 1e-2, 1)):
+        rotated = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ stable
+        path = gradient_flow(X, X @ target, rotated, 2, times)
+        assert low <= np.linalg.norm(path, axis=1).min() < high
+        assert not np.allclose(np.cross(np.append(rotated, 0), np.append(target, 0)), 0)
