@@ -80,3 +80,32 @@ def learning_curve_table(d=1000):
         bool(ratio <= 2.5),
     )
     return table([f"all n at d = {d}", "ms", "relative"], rows), [target]
+
+
+def layer_curve_table(d=1000, count=50, depth=3):
+    """The curves of layers of many imbalances, for all n, against the one of linear regression."""
+    rng = np.random.default_rng(0)
+    source, other = rng.standard_normal((2, d))
+    problem = TransferProblem(Population.power_law(d, 1), source, source + 0.3 * other)
+    X = problem.population.sample(d, rng)
+    norms = np.ones((count, depth))
+    norms[:, 0] = np.geomspace(1e-3, 1e3, count)
+    norms *= (np.linalg.norm(source) / norms.prod(axis=1, keepdims=True)) ** (1 / depth)
+    best = in_turns(
+        {
+            "linear_regression.learning_curve": partial(
+                linear_regression.learning_curve, problem, X
+            ),
+            f"deep_linear.layer_curve, {count} imbalances": partial(
+                deep_linear.layer_curve, problem, X, norms
+            ),
+        }
+    )
+    linear, layers = best.values()
+    rows = [[name, f"{1e3 * s:.0f}", f"{s / linear:.2f}"] for name, s in best.items()]
+    target = (
+        f"{count} imbalances × all n at d = {d}: ≤ 2.1 times one linear learning curve",
+        f"{layers / linear:.2f}",
+        bool(layers / linear <= 2.1),
+    )
+    return table([f"all n at d = {d}, L = {depth}", "ms", "relative"], rows), [target]

@@ -117,7 +117,10 @@ def least_squares(problem, X, y, n):
 def deep():
     """The deep linear networks."""
     return show_all(
-        "Deep linear networks", deep_linear.end_point_table, deep_linear.learning_curve_table
+        "Deep linear networks",
+        deep_linear.end_point_table,
+        deep_linear.learning_curve_table,
+        deep_linear.layer_curve_table,
     )
 
 

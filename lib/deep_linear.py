@@ -9,6 +9,7 @@ of its range a ValueError. Both name the argument.
 """
 
 import itertools
+import math
 from functools import partial
 
 import numpy as np
@@ -16,20 +17,24 @@ import scipy.linalg
 from scipy.integrate import LSODA
 
 from lib import checks, linear_regression
-from lib.depth_equation import log_scale
+from lib.depth_equation import log_scale, log_scale_of_layers
 from lib.linear_regression import orthogonal_expansion, stacked, unlearned
-from lib.numerics import unit
+from lib.numerics import ten_digits, unit
 from lib.problem import TransferProblem
 from lib.row_space import RowSpace
 
 __all__ = [
     "balanced_layers",
     "balancedness",
+    "best_depth",
     "chain",
     "finetune",
     "finetune_frozen_first",
     "finetune_frozen_last",
+    "finetune_layers",
     "gradient_flow",
+    "layer_curve",
+    "layer_flow",
     "learning_curve",
 ]
 
@@ -67,9 +72,10 @@ def finetune(X, y, source, depth):
     -----
     The flow always gets there if P_⊥θ_S ≠ 0. If P_⊥θ_S = 0 the end point is P_∥θ_T at any depth;
     but above depth 1 the flow cannot pass through the saddle β = 0, and from exceptional sources it
-    runs into it: those opposed to P_∥θ_T within one eigenspace of Σ̂, such as all with
-    ⟨Xθ_S, y⟩ < 0 if X has rank one. Any P_⊥θ_S, however small, leads it past. Cost: one thin SVD of
-    X, O(nd min(n, d)), and one scalar root. Source: thm-deep-bias, thm-deep-limit.
+    runs into it: the stable set of the saddle. All with ⟨Xθ_S, y⟩ < 0 belong to it if X has rank
+    one, else those of a surface, such as −θ_T where it is an eigenvector of Σ̂. Any P_⊥θ_S, however
+    small, leads past. Cost: one thin SVD of X, O(nd min(n, d)), and one scalar root. Source:
+    thm-deep-bias, thm-deep-limit.
 
     Examples
     --------
@@ -81,14 +87,22 @@ def finetune(X, y, source, depth):
     """
     rounding = checks.rounding(X)
     X, y, source, inverse = _check(X, y, source, depth)
-    space = RowSpace(X, rounding)
+
+    def scale(seen, unseen, learned, change):
+        _check_seen(seen, unseen, inverse, X)
+        return log_scale(seen, unseen, learned, change, inverse)
+
+    return _end_point(RowSpace(X, rounding), y, source, scale)
+
+
+def _end_point(space, y, source, scale):
+    """P_∥θ_T + cP_⊥θ_S, with log c = ``scale``(‖P_∥θ_S‖², ‖P_⊥θ_S‖², ‖P_∥θ_T‖², change)."""
     target, seen, missed = space.fitted(y), space.seen(source), space.unseen(source)
     size = unit(target, source)  # squares must not over- or underflow
     target, seen, missed = target / size, seen / size, missed / size
     squares = seen @ seen, missed @ missed, target @ target
-    _check_seen(*squares[:2], inverse, X)
-    scale = np.exp(log_scale(*squares, (target - seen) @ (target + seen), inverse))
-    return (target @ space.Vt + scale * missed) * size
+    c = np.exp(scale(*squares, (target - seen) @ (target + seen)))
+    return (target @ space.Vt + c * missed) * size
 
 
 def learning_curve(problem, X, depth):
@@ -127,28 +141,41 @@ def learning_curve(problem, X, depth):
     sources = [one.source for one in problem.each()]
     inverse = [max(_inverse_depth(one, source) for source in sources) for one in depth.flat]
     inverse = np.reshape(inverse, (*depth.shape, 1))
-    return stacked(partial(_learning_curve, inverse=inverse), problem, X)
+
+    def scale(squares, problem, X, row):
+        _check_seen(squares[0][1:], squares[1][1:], inverse, X)
+        return log_scale(*squares, inverse)
+
+    return stacked(partial(_learning_curve, scale=scale), problem, X)
 
 
-def _learning_curve(problem, X, inverse):
+def _learning_curve(problem, X, scale):
     basis, row = orthogonal_expansion(X)
-    curves = [_expanded(one, basis, inverse, X) for one in problem.each()]
+    scale = partial(scale, X=X, row=row)
+    curves = [_expanded(one, basis, scale) for one in problem.each()]
     return np.reshape(curves, problem.gap.shape[:-1] + curves[0].shape)[..., row]
 
 
-def _expanded(problem, basis, inverse, X):
-    """The risk as the ``basis`` of the rows of X grows, column by column."""
-    # ‖P_∥θ_S‖², ‖P_∥θ_T‖² and their difference grow with the rows, ‖P_⊥θ_S‖² is a tail sum.
-    teachers = np.stack([problem.source, problem.target, problem.gap])
-    size = unit(teachers)  # squares must not over- or underflow
-    teachers /= size
+def _squares(teachers, basis):
+    """‖P_∥θ_S‖², ‖P_⊥θ_S‖², ‖P_∥θ_T‖² and the change of the first, as the ``basis`` grows.
+
+    And P_⊥θ_S itself, a row for each. ``teachers`` are θ_S, θ_T and u.
+    """
     source, target, gap = teachers @ basis
     growing = np.stack([source**2, target**2, gap * (target + source)])
     seen, learned, change = np.cumsum(np.pad(growing, ((0, 0), (1, 0))), axis=1)
     missed = unlearned(teachers[0], basis)
     unseen = np.cumsum(np.append(missed[-1] @ missed[-1], source[::-1] ** 2))[::-1]
-    _check_seen(seen[1:], unseen[1:], inverse, X)
-    logarithm = log_scale(seen, unseen, learned, change, inverse)
+    return (seen, unseen, learned, change), missed
+
+
+def _expanded(problem, basis, scale):
+    """The risk as the ``basis`` of the rows of X grows, column by column."""
+    teachers = np.stack([problem.source, problem.target, problem.gap])
+    size = unit(teachers)  # squares must not over- or underflow
+    teachers /= size
+    squares, missed = _squares(teachers, basis)
+    logarithm = scale(squares, problem)
 
     # P_⊥(θ_T − cθ_S) = P_⊥θ_T − cP_⊥θ_S = P_⊥u − (c − 1)P_⊥θ_S: the one that cancels less.
     if np.linalg.norm(teachers[1]) < np.linalg.norm(teachers[2]):
@@ -165,6 +192,92 @@ def _expanded(problem, basis, inverse, X):
     blind -= best[:, None] * missed
     risk = np.vecdot(blind, blind) + curvature * (best - scale) ** 2
     return risk * size * level * size
+
+
+def finetune_layers(X, y, source, norms, rates=None):
+    """End point of gradient flow on layers of rank one, of any norms and learning rates.
+
+    P_∥β = P_∥θ_T and P_⊥β = cP_⊥θ_S, where c = ∏_{j≥2} v_j(∞)/v_j(0) is what the layers after the
+    first have grown by. It lies between 1, linear regression, and ‖P_∥θ_T‖/‖P_∥θ_S‖, infinite
+    depth.
+
+    Parameters
+    ----------
+    X, y, source
+        As in ``finetune``; the source is not zero.
+    norms : array (L,)
+        ‖W₁‖, …, ‖W_L‖ > 0 of the pretrained layers, W_j = ‖W_j‖ a_{j−1}a_jᵀ with unit vectors a;
+        their product is ‖θ_S‖. Equal norms are balanced.
+    rates : array (L,), optional
+        Learning rates η_j ≥ 0, the first positive; 0 freezes a layer. None takes 1 for all.
+
+    Returns
+    -------
+    array (d,)
+
+    Raises
+    ------
+    ValueError
+        Also where a layer may change its sign on the way: if η_j/v_j² ≥ (η₁/‖W₁‖²)/s for some j,
+        with s = ‖P_∥θ_S‖²/‖θ_S‖², *and* the source is no better on the sample than answering zero.
+        Then c need not be the one above; ``layer_flow`` follows it.
+
+    Notes
+    -----
+    Cost: that of ``finetune``. Source: thm-layers.
+    """
+    rounding = checks.rounding(X)
+    X, y, source, _ = _check(X, y, source, 1)
+    speeds = _speeds(*_check_layers(norms, rates, source))
+    size = unit(X @ source, y)  # squares must not over- or underflow
+    better = np.linalg.norm((y - X @ source) / size) < np.linalg.norm(y / size)
+
+    def scale(seen, unseen, learned, change):
+        _check_signs(speeds, seen, unseen, better)
+        return log_scale_of_layers(seen, unseen, learned, change, speeds)
+
+    return _end_point(RowSpace(X, rounding), y, source, scale)
+
+
+def layer_curve(problem, X, norms, rates=None):
+    """Risk after fine-tuning layers of rank one on the first 0, 1, …, n rows of X.
+
+    Parameters
+    ----------
+    problem, X
+        As in ``learning_curve``.
+    norms, rates : array (..., L)
+        As in ``finetune_layers``, any number of them; shapes that broadcast.
+
+    Returns
+    -------
+    array (n + 1,), or (..., n + 1) for an array of norms or rates
+        A stack of samples and a batch of teachers come first.
+
+    Raises
+    ------
+    ValueError
+        As ``finetune_layers``, at any n ≥ 1.
+
+    Notes
+    -----
+    Cost: as ``learning_curve``; O(nL) for each of the ``norms``. Source: thm-layers.
+    """
+    checks.instance("problem", problem, TransferProblem)
+    for one in problem.each():
+        checked = _check_layers(norms, rates, one.source, batches=True)
+    speeds = [speed[..., None] for speed in _speeds(*checked)]
+    each = np.zeros((*checked[0].shape[:-1], 1))
+
+    def scale(squares, problem, X, row):
+        outputs, answers = X @ problem.gap, X @ problem.target
+        size = unit(outputs, answers)
+        lost, whole = (np.cumsum((v / size) ** 2) for v in (outputs, answers))
+        better = np.append(True, lost < whole)
+        _check_signs(speeds, squares[0][row], squares[1][row], better)
+        return each + log_scale_of_layers(*squares, speeds)
+
+    return stacked(partial(_learning_curve, scale=scale), problem, X)
 
 
 def gradient_flow(X, y, source, depth, times):
@@ -246,6 +359,112 @@ def gradient_flow(X, y, source, depth, times):
             states.extend(solver.dense_output()(moments[len(states) : passed]).T)
     states = np.array(states)[which[1:]]
     return norm * np.exp(depth * states[:, :1]) * states[:, 1:] @ frame
+
+
+def layer_flow(X, y, source, norms, times, rates=None):
+    """The linear map at each time along gradient flow in layers of rank one.
+
+    Parameters
+    ----------
+    X, y, source, norms, rates
+        As in ``finetune_layers``; layers may change their sign.
+    times : array (t,)
+        Times ≥ 0, in any order, of the flow Ẇ_j = −η_j ∂ℓ/∂W_j on ℓ = ‖Xβ − y‖²/(2n).
+
+    Returns
+    -------
+    array (t, d)
+
+    Raises
+    ------
+    RuntimeError
+        If the solver does not reach the last time.
+
+    Notes
+    -----
+    Solved as it stands, for W₁ in span(row(X), θ_S) and the factors v_j(t)/v_j(0): no conserved
+    quantity is made use of. Relative error about 1e-10. Cost: as ``gradient_flow``. Source:
+    thm-layers.
+    """
+    rounding = checks.rounding(X)
+    X, y, source, _ = _check(X, y, source, 1)
+    norms, rates = _check_layers(norms, rates, source)
+    times = checks.array("times", times, (None,))
+    if (times < 0).any():
+        raise ValueError(f"times must be non-negative, got {times.min():g}")
+    speeds = np.array(_speeds(norms, rates))
+    space = RowSpace(X, rounding)
+    s, target, seen, missed = space.s, space.fitted(y), space.seen(source), space.unseen(source)
+    norm, height = scipy.linalg.norm(source), scipy.linalg.norm(missed)  # these never overflow
+    frame = np.vstack([space.Vt, missed / (height or 1)])
+    level = unit(s)
+    curvature = np.append((s / level) ** 2 / len(X), 0)
+    target = np.append(target, 0) / norm
+    d = len(target)
+
+    def velocity(_, state):
+        first, others = state[:d], state[d:]
+        product = others.prod()
+        gradient = curvature * (product * first - target)
+        rest = np.array([np.delete(others, j).prod() for j in range(others.size)])
+        return -np.append(product * gradient, speeds * rest * (first @ gradient))
+
+    # In units of ‖θ_S‖, and of the time in which a linear model does the same.
+    moments = times * rates[0] * (norm / norms[0] * level) ** 2
+    start = np.concatenate([seen / norm, [height / norm], np.ones(speeds.size)])
+    moments, which = np.unique(np.append(0, moments), return_inverse=True)
+    states = [start]
+    solver = LSODA(velocity, 0, start, moments[-1], rtol=1e-12, atol=1e-15)
+    while len(states) < len(moments):
+        solver.step()
+        if solver.status == "failed" or not np.isfinite(solver.y).all():
+            raise RuntimeError(f"the flow could not be followed beyond time {solver.t:.3g}")
+        passed = np.searchsorted(moments, solver.t, side="right")
+        if passed > len(states):
+            states.extend(solver.dense_output()(moments[len(states) : passed]).T)
+    states = np.array(states)[which[1:]]
+    return norm * states[:, d:].prod(axis=1, keepdims=True) * states[:, :d] @ frame
+
+
+def best_depth(problem, X):
+    """The depth with the least risk after fine-tuning a balanced network on X.
+
+    The risk is a parabola in c_L, least at c* = ⟨P_⊥θ_S, ΣP_⊥θ_T⟩/‖Σ^{1/2}P_⊥θ_S‖², and c_L moves
+    from 1 to c_∞ as L grows: so the best depth is an end, or next to where c_L passes c*.
+
+    Parameters
+    ----------
+    problem : TransferProblem
+        One pair of teachers; the source is not zero, nor orthogonal to all rows of X.
+    X : array (n, d)
+        Target inputs; labels are Xθ_T.
+
+    Returns
+    -------
+    int or math.inf
+        The least of the best depths, compared to ten digits of their risks.
+
+    Notes
+    -----
+    It needs the target: it explains, and does not advise. Cost: one factorisation of X. Source:
+    prop-best-depth.
+    """
+    checks.instance("problem", problem, TransferProblem)
+    X = checks.samples(X, dim=problem.population.dim)
+    space = RowSpace(X)
+    seen, answers = space.seen(problem.source), space.seen(problem.target)
+    missed, blind = space.unseen(problem.source), space.unseen(problem.target)
+    shown = problem.population.squared_norm(missed)
+    share = seen @ seen / (problem.source @ problem.source)
+    end = np.log(scipy.linalg.norm(answers) / scipy.linalg.norm(seen))
+    candidates = [1, math.inf]
+    along = missed @ problem.population.covariance() @ blind
+    if along > 0 and shown > 0 and 0 < np.log(along / shown) / end < 1:
+        q = np.log(along / shown)
+        depth = 1 + 2 * q / np.log1p(share * np.expm1(2 * (end - q)))
+        candidates[1:1] = [math.floor(depth), math.ceil(depth)]
+    risks = learning_curve(problem, X, candidates)[:, -1]
+    return candidates[int(np.argmin(ten_digits(risks)))]
 
 
 def balanced_layers(theta, depth, width, rng):
@@ -384,6 +603,50 @@ def _check(X, y, source, depth):
     X, y = checks.samples(X, y)
     source = checks.array("source", source, (X.shape[1],))
     return X, y, source, _inverse_depth(depth, source)
+
+
+def _check_layers(norms, rates, source, batches=False):
+    """Norms and rates as arrays (..., L) of one shape."""
+    shape = (..., None) if batches else (None,)
+    norms = checks.array("norms", norms, shape)
+    if norms.shape[-1] == 0 or not (norms > 0).all():
+        raise ValueError("norms must be positive, one for each layer")
+    rates = checks.array("rates", np.ones(norms.shape[-1]) if rates is None else rates, shape)
+    if rates.shape[-1] != norms.shape[-1]:
+        raise ValueError(
+            f"rates must be as many as the norms, {norms.shape[-1]}, got {rates.shape[-1]}"
+        )
+    if rates.min() < 0 or not (rates[..., 0] > 0).all():
+        raise ValueError("rates must be non-negative, and that of the first layer positive")
+    if not source.any():
+        raise ValueError("source must not be zero: then so is a layer")
+    off = np.log(norms).sum(axis=-1) - np.log(scipy.linalg.norm(source))
+    if np.abs(off).max() > 1e-8 * norms.shape[-1]:
+        raise ValueError(
+            "norms must multiply to the length of the source, they are off by a factor of "
+            f"{np.exp(off.flat[np.abs(off).argmax()]):.10g}"
+        )
+    return np.broadcast_arrays(norms, rates)
+
+
+def _speeds(norms, rates):
+    """ρ_j = (η_j/v_j²)/(η₁/‖W₁‖²) for j = 2, …, L: a list of arrays (...)."""
+    pace = rates / norms / norms
+    return [pace[..., j] / pace[..., 0] for j in range(1, norms.shape[-1])]
+
+
+def _check_signs(speeds, seen, unseen, better):
+    """Refuse layers that may change sign; ``better``: the source beats answering zero."""
+    if not speeds:
+        return
+    fastest = np.max(np.broadcast_arrays(*speeds), axis=0)
+    none = unseen <= np.finfo(float).eps ** 2 * seen
+    if not np.all(((fastest - 1) * seen < unseen) | better | none):
+        raise ValueError(
+            "norms and rates must keep each layer from changing its sign: none may grow, relative "
+            "to its size, ‖θ_S‖²/‖P_∥θ_S‖² times as fast as the first or faster, unless the source "
+            "is better on the sample than answering zero; layer_flow follows what happens else"
+        )
 
 
 def _inverse_depth(depth, source):

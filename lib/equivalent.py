@@ -164,6 +164,10 @@ class Level:
         """Σᵢ λᵢ rᵢ² eᵢ: what is unseen of ``energies`` (..., d), as Σ measures it, (..., *n)."""
         return self._spectrum.unit * self._total(energies, 0, 2, self._spectrum.values)
 
+    def missing(self, energies):
+        """Σᵢ λᵢ rᵢ eᵢ = κ Σᵢ sᵢ eᵢ: what as many random features miss, (..., *n)."""
+        return self._spectrum.unit * self._total(energies, 0, 1, self._spectrum.values)
+
     def spread(self, energies, noise=0.0):
         """(R + σ²)/n = (bias + σ²)/(n − df₂) for ``energies`` (..., d) and σ = ``noise``."""
         return self._spread(self.bias(energies), noise)

@@ -12,7 +12,7 @@ import torch
 
 from lib import checks, deep_linear
 
-__all__ = ["DeepLinearNetwork", "LinearNetwork", "ShallowReLU"]
+__all__ = ["DeepLinearNetwork", "LinearNetwork", "LowRankAdapter", "ShallowReLU"]
 
 
 class LinearNetwork(torch.nn.Module):
@@ -114,8 +114,70 @@ class DeepLinearNetwork(torch.nn.Module):
         return product
 
 
+class LowRankAdapter(torch.nn.Module):
+    """f(x) = xᵀ(W_S + BA): a linear model with a trained adapter of low rank beside its weights.
+
+    Parameters
+    ----------
+    source : array (d,) or (d, k)
+        W_S, which stays as it is; k outputs.
+    inputs : array (d, r)
+        B at the start.
+    outputs : array (r,) or (r, k)
+        A at the start.
+    trainable : {"both", "inputs", "outputs"}
+        Which side is trained.
+
+    Notes
+    -----
+    Cost of a pass, forward or backward: O(nr(d + k)). Source: thm-lora.
+    """
+
+    def __init__(self, source, inputs, outputs, trainable="both"):
+        super().__init__()
+        source = _weights(source)
+        inputs = checks.array("inputs", inputs, (len(source), None))
+        outputs = checks.array("outputs", outputs, (inputs.shape[1], *source.shape[1:]))
+        checks.choice("trainable", trainable, ("both", "inputs", "outputs"))
+        self.register_buffer("source", torch.from_numpy(source.copy()))
+        for name, side in ("inputs", inputs), ("outputs", outputs):
+            parameter = torch.from_numpy(side.copy())
+            trained = trainable in ("both", name)
+            setattr(self, name, torch.nn.Parameter(parameter, requires_grad=trained))
+
+    @classmethod
+    def usual(cls, source, rank, scale, rng, trainable="both"):
+        """Input side random, of standard deviation ``scale``/√d; output side zero: f = xᵀW_S."""
+        source = _weights(source)
+        rank = checks.integer("rank", rank, at_least=1)
+        scale = checks.real("scale", scale, at_least=0) / np.sqrt(len(source))
+        inputs = scale * checks.generator("rng", rng).standard_normal((len(source), rank))
+        return cls(source, inputs, np.zeros((rank, *source.shape[1:])), trainable)
+
+    @classmethod
+    def reverse(cls, source, rank, scale, rng, trainable="both"):
+        """Output side random, of standard deviation ``scale``; input side zero: f = xᵀW_S."""
+        source = _weights(source)
+        rank = checks.integer("rank", rank, at_least=1)
+        scale = checks.real("scale", scale, at_least=0)
+        outputs = scale * checks.generator("rng", rng).standard_normal((rank, *source.shape[1:]))
+        return cls(source, np.zeros((len(source), rank)), outputs, trainable)
+
+    def forward(self, X):
+        """Outputs (n,) or (n, k) for inputs (n, d)."""
+        return X @ self.source + (X @ self.inputs) @ self.outputs
+
+    def linear_map(self):
+        """W_S + BA, detached, as an array (d,) or (d, k)."""
+        return (self.source + self.inputs @ self.outputs).detach().numpy().copy()
+
+
 class ShallowReLU(torch.nn.Module):
+<<<<<<< HEAD
     """f(x) = m^{−1/2} Σⱼ aⱼ max(0, wⱼᵀx), with aⱼ = ±1 fixed and w₁, …, w_m trained.
+=======
+    """f(x) = m^{−1/2} Σ_j a_j max(0, w_jᵀx), with a_j = ±1 fixed and w₁, …, w_m trained.
+>>>>>>> deepb
 
     Parameters
     ----------
@@ -140,7 +202,11 @@ class ShallowReLU(torch.nn.Module):
 
     @classmethod
     def random(cls, dim, width, rng):
+<<<<<<< HEAD
         """wⱼ ~ N(0, I) in pairs with opposite signs, so that f = 0 at the start; m even.
+=======
+        """w_j ~ N(0, I) in pairs with opposite signs, so that f = 0 at the start; m even.
+>>>>>>> deepb
 
         A pair counts as one weight for how well the network's kernel matches its limit.
         """
@@ -154,3 +220,11 @@ class ShallowReLU(torch.nn.Module):
     def forward(self, X):
         """Outputs (n,) for inputs (n, d)."""
         return torch.relu(X @ self.weights.T) @ self.output
+
+
+def _weights(source):
+    """``source`` as an array (d,) or (d, k)."""
+    source = checks.array("source", source, (...,))
+    if source.ndim not in (1, 2) or 0 in source.shape:
+        raise ValueError(f"source must have shape (d,) or (d, k), got {source.shape}")
+    return source

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.func import functional_call, grad, vmap
+from torch.func import functional_call, grad, jacrev, vmap
 
 from lib import checks
 from lib.progress import progress_bar
@@ -70,8 +70,8 @@ def empirical_ntk(network, X, Z=None):
     Cost: n + n' backward passes, one product O(nn'p), and memory for (n + n')p numbers. Source:
     thm-ntk; for a linear model it is XZᵀ.
     """
-    rows = _jacobian(network, _inputs(network, X))
-    columns = rows if Z is None else _jacobian(network, _inputs(network, Z, "Z"))
+    rows = _jacobian(network, _inputs(network, X)[0])
+    columns = rows if Z is None else _jacobian(network, _inputs(network, Z, "Z")[0])
     return (rows @ columns.T).numpy()
 
 
@@ -85,7 +85,7 @@ def stable_learning_rate(network, X):
     Parameters
     ----------
     network : torch.nn.Module
-        Maps (n, d) to (n,), each row by itself.
+        Maps (n, d) to (n,) or (n, k), each row by itself.
     X : array (n, d)
         Inputs.
 
@@ -102,8 +102,10 @@ def stable_learning_rate(network, X):
     -----
     Cost: n backward passes and an (n, n) eigenvalue problem. Source: thm-linear-bias for J = X.
     """
-    X = _inputs(network, X)
-    curvature = torch.linalg.matrix_norm(_jacobian(network, X), 2).item() ** 2 / len(X)
+    X, shape = _inputs(network, X, outputs=2)
+    curvature = torch.linalg.matrix_norm(
+        _jacobian(network, X, len(shape) > 1), 2
+    ).item() ** 2 / len(X)
     if curvature == 0:
         raise ValueError("network must have outputs on X that depend on its trainable parameters")
     return 1 / curvature
@@ -115,6 +117,7 @@ def train(
     y,
     *,
     learning_rate=None,
+    rates=None,
     tolerance=1e-24,
     max_steps=1_000_000,
     record_every=None,
@@ -130,13 +133,16 @@ def train(
     Parameters
     ----------
     network : torch.nn.Module
-        float64, maps (n, d) to (n,). Parameters with ``requires_grad`` are trained.
+        float64, maps (n, d) to (n,) or (n, k). Parameters with ``requires_grad`` are trained.
     X : array (n, d)
         Inputs.
-    y : array (n,)
+    y : array (n,) or (n, k)
         Labels.
     learning_rate : float, optional
         Step size; None takes ``stable_learning_rate``.
+    rates : sequence of float, optional
+        For each trained parameter in turn, the multiple ≥ 0 of the step size that it takes, such as
+        a layer's own learning rate; None takes 1 for all.
     tolerance : float
         Relative reduction of the loss at which to stop, at least 0.
     max_steps : int
@@ -161,8 +167,9 @@ def train(
     -----
     Cost: one forward and one backward pass per step. Source: theory, "Setting and notation".
     """
-    X = _inputs(network, X)
-    y = torch.from_numpy(checks.array("y", y, (len(X),)).copy())
+    X, shape = _inputs(network, X, outputs=2)
+    y = torch.from_numpy(checks.array("y", y, tuple(shape)).copy())
+    width = shape[1:].numel()
     tolerance = checks.real("tolerance", tolerance, at_least=0)
     max_steps = checks.integer("max_steps", max_steps, at_least=0)
     if record_every is not None:
@@ -171,15 +178,20 @@ def train(
     if learning_rate is None:
         learning_rate = stable_learning_rate(network, X.numpy())
     learning_rate = checks.real("learning_rate", learning_rate, above=0)
+    if rates is not None:
+        rates = checks.array("rates", rates, (len(parameters),))
+        if rates.min() < 0:
+            raise ValueError(f"rates must be non-negative, got {rates.min():g}")
+        rates = rates.tolist()
 
     # Sums of d terms are known to about √d ε, and so are residuals relative to the labels.
-    rounding = (16 * np.finfo(float).eps) ** 2 * X.shape[1] * y.square().mean().item() / 2
+    rounding = (16 * np.finfo(float).eps) ** 2 * X.shape[1] * y.square().mean().item() / 2 * width
     steps, stopped, enough, recorded = 0, "max_steps", None, []
     bar = progress_bar(max_steps, "gradient descent", progress)
     try:
         while True:
             with torch.enable_grad():
-                loss = (network(X) - y).square().mean() / 2
+                loss = (network(X) - y).square().mean() / 2 * width
                 gradients = torch.autograd.grad(loss, parameters)
             now = loss.item(), sum(g.square().sum() for g in gradients).item()
             if not np.isfinite(now).all() and steps == 0:
@@ -199,6 +211,8 @@ def train(
                 recorded.append((steps, now[0], _snapshot(network)))
             if last:
                 break
+            if rates is not None:
+                gradients = [rate * g for rate, g in zip(rates, gradients, strict=True)]
             with torch.no_grad():
                 torch._foreach_add_(parameters, gradients, alpha=-learning_rate)
             steps += 1
@@ -219,8 +233,8 @@ def train(
     )
 
 
-def _inputs(network, X, name="X"):
-    """``X`` as a tensor, once it is known that the network takes it and what it returns."""
+def _inputs(network, X, name="X", outputs=1):
+    """``X`` as a tensor, and the shape (n,), or (n, k), of what the network makes of it."""
     checks.instance("network", network, torch.nn.Module)
     parameters = [p for p in network.parameters() if p.requires_grad]
     if not parameters or any(p.dtype != torch.float64 for p in parameters):
@@ -228,26 +242,27 @@ def _inputs(network, X, name="X"):
     X = torch.from_numpy(checks.samples(X, name=name).copy())
     try:
         with torch.no_grad():
-            outputs = network(X)
+            shape = network(X).shape
     except RuntimeError as error:
         raise ValueError(
             f"{name} must fit the network, got shape {tuple(X.shape)}: {error}"
         ) from error
-    if outputs.shape != X.shape[:1]:
-        raise ValueError(f"network must map X to one output per row, got {tuple(outputs.shape)}")
-    return X
+    if not 1 <= len(shape) <= outputs or shape[:1] != X.shape[:1]:
+        raise ValueError(f"network must map X to one output per row, got {tuple(shape)}")
+    return X, shape
 
 
-def _jacobian(network, X):
-    """Derivatives of the outputs on X (n, d) in the p trainable parameters, (n, p)."""
+def _jacobian(network, X, several=False):
+    """Derivatives of the outputs on X (n, d) in the p trainable parameters, (n, p) or (nk, p)."""
     trainable = {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
 
     def output(parameters, x):
         return functional_call(network, parameters, (x[None],))[0]
 
     # Row by row: derivatives of all outputs at once would pass through n × n × width numbers.
-    jacobian = vmap(grad(output), in_dims=(None, 0))(trainable, X)
-    return torch.cat([block.flatten(1) for block in jacobian.values()], dim=1)
+    jacobian = vmap(jacrev(output) if several else grad(output), in_dims=(None, 0))(trainable, X)
+    blocks = [block.flatten(0, 1) if several else block for block in jacobian.values()]
+    return torch.cat([block.flatten(1) for block in blocks], dim=1)
 
 
 def _snapshot(network):

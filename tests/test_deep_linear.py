@@ -820,3 +820,14 @@ def test_arguments_are_left_alone():
     finetune_frozen_first(0 * X, y, source)[:] = 7
     for kept, array in zip(before, (X, y, source), strict=True):
         np.testing.assert_array_equal(array, kept)
+
+
+def test_sources_that_run_into_the_saddle_form_a_surface():
+    """Not opposed to the target within an eigenspace, and yet on the stable set; beside it, not."""
+    X, target = np.sqrt(2) * np.diag([1, np.sqrt(3)]), np.ones(2)  # Σ̂ = diag(1, 3)
+    stable = np.array([-0.2737149, -0.9618109])
+    for turn in (0.0, 0.05, -0.05):
+        rotated = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ stable
+        end = gradient_flow(X, X @ target, rotated, 2, [12.0])[0]
+        assert np.linalg.norm(end) < 1e-3 if turn == 0 else np.allclose(end, target, atol=1e-3)
+        assert abs(np.linalg.det([rotated, target])) > 0.1

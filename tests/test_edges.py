@@ -20,6 +20,7 @@ from lib import (
     exact_risk,
     figures,
     linear_regression,
+    lora,
     planning,
     problem,
     relu,
@@ -121,6 +122,28 @@ CALLS = {
         partial(deep_linear.finetune_frozen_last, depth=4, trained=2),
         {"X": (X, 1, 0), "y": (Y, 0, 1), "source": (THETA[0], -1, 1)},
         (-1, 1),
+    ),
+    "deep_linear.best_depth": (
+        lambda spectrum, teachers, X: deep_linear.best_depth(transfer(spectrum, teachers), X),
+        {"spectrum": (SPECTRUM, 2, 0), "teachers": (THETA, -1, 1), "X": (X, 1, 0)},
+        (0, 0),
+    ),
+    "lora.finetune": (
+        lora.finetune,
+        {
+            "X": (X, 1, 0),
+            "y": (Y, 0, 1),
+            "source": (THETA[0], -1, 1),
+            "start": (THETA[1], -0.5, 0.5),  # both sides share the unit of their product
+        },
+        (-1, 1),
+    ),
+    "lora.adapter_risk": (
+        lambda spectrum, teachers, noise: lora.adapter_risk(
+            transfer(spectrum, teachers), [2, 4, 5], 3, noise
+        ),
+        {"spectrum": (SPECTRUM, 2, 0), "teachers": (THETA, -1, 1), "noise": (0.5, 0, 1)},
+        (0, 2),
     ),
     "exact_risk.effective_ridge": (
         lambda eigenvalues, ridge: exact_risk.effective_ridge(eigenvalues, N, ridge),
@@ -355,14 +378,16 @@ CALLS = {
 ELSEWHERE = {  # not functions of arrays of numbers: tables, plots, data, random problems, checks
     "datasets": {"digits", "image_patches", "mnist"},
     "figures": {"curves", "measured", "rate", "summary", "table", "theory", "use_style"},
-    "deep_linear": {"chain"},  # called by the others
+    # Called by the others; and those whose norms go with the source: in test_layers.
+    "deep_linear": {"chain", "finetune_layers", "layer_curve", "layer_flow"},
+    "lora": {"frozen_risk"},  # of three integers
     "linear_regression": {"orthogonal_expansion", "unlearned"},
 }
 
 
 def test_the_table_is_complete():
-    modules = (bounds, datasets, deep_linear, exact_risk, figures, linear_regression, planning)
-    for module in (*modules, problem, relu, selection, similarity, transferability):
+    modules = (bounds, datasets, deep_linear, exact_risk, figures, linear_regression, lora)
+    for module in (*modules, planning, problem, relu, selection, similarity, transferability):
         name = module.__name__.removeprefix("lib.")
         public = {key for key in module.__all__ if inspect.isfunction(getattr(module, key))}
         called = {key.partition(".")[2].partition(",")[0] for key in CALLS if key.startswith(name)}

@@ -365,7 +365,7 @@ def go(network=LINEAR, X=X, y=Y, **options):
         (lambda: go("network"), "network", TypeError),
         (lambda: go(torch.nn.ReLU()), "network", ValueError),
         (lambda: go(LINEAR.float()), "network", ValueError),
-        (lambda: go(Column()), "network", ValueError),
+        (lambda: go(Column()), "y", ValueError),
         (lambda: go(Constant(np.zeros(3))), "network", ValueError),
         (lambda: go(X=np.ones((2, 4))), "X", ValueError),
         (lambda: go(X=np.ones(3)), "X", ValueError),
