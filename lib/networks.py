@@ -173,11 +173,7 @@ class LowRankAdapter(torch.nn.Module):
 
 
 class ShallowReLU(torch.nn.Module):
-<<<<<<< HEAD
     """f(x) = m^{−1/2} Σⱼ aⱼ max(0, wⱼᵀx), with aⱼ = ±1 fixed and w₁, …, w_m trained.
-=======
-    """f(x) = m^{−1/2} Σ_j a_j max(0, w_jᵀx), with a_j = ±1 fixed and w₁, …, w_m trained.
->>>>>>> deepb
 
     Parameters
     ----------
@@ -202,11 +198,7 @@ class ShallowReLU(torch.nn.Module):
 
     @classmethod
     def random(cls, dim, width, rng):
-<<<<<<< HEAD
         """wⱼ ~ N(0, I) in pairs with opposite signs, so that f = 0 at the start; m even.
-=======
-        """w_j ~ N(0, I) in pairs with opposite signs, so that f = 0 at the start; m even.
->>>>>>> deepb
 
         A pair counts as one weight for how well the network's kernel matches its limit.
         """

@@ -828,6 +828,7 @@ def test_sources_that_run_into_the_saddle_form_a_surface():
     stable = np.array([-0.2737149, -0.9618109])
     for turn in (0.0, 0.05, -0.05):
         rotated = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ stable
-        end = gradient_flow(X, X @ target, rotated, 2, [12.0])[0]
-        assert np.linalg.norm(end) < 1e-3 if turn == 0 else np.allclose(end, target, atol=1e-3)
+        end = gradient_flow(X, X @ target, rotated, 2, [8.0])[0]
+        # Given to seven digits, it escapes in the end.
+        assert np.linalg.norm(end) < 1e-5 if turn == 0 else np.allclose(end, target, atol=1e-3)
         assert abs(np.linalg.det([rotated, target])) > 0.1
