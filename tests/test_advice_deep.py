@@ -139,3 +139,25 @@ def test_freezing_does_less_harm_with_few_samples_and_less_good_with_many():
             whole[n].append(problem.risk(deep_linear.finetune(X, y, source, 4)))
     assert np.mean(frozen[5]) < np.mean(whole[5])
     assert np.mean(frozen[80]) > 1.5 * np.mean(whole[80])
+
+
+def test_weight_decay_forgets_at_a_known_rate():
+    """P_⊥W₁ shrinks by (1 − ημ) in each step; a pull to the start leaves it."""
+    problem, X, y = drawn(3000, d=12, n=4)
+    inputs, labels = torch.from_numpy(X), torch.from_numpy(y)
+    blind = np.eye(12) - np.linalg.pinv(X) @ X
+    for decay, pull in ((0.05, 0.0), (0.0, 0.05)):
+        network = networks.DeepLinearNetwork.balanced(
+            problem.source, 3, 4, np.random.default_rng(0)
+        )
+        start = [W.detach().clone() for W in network.weights]
+        method = torch.optim.SGD(network.parameters(), lr=0.01, weight_decay=decay)
+        for _ in range(300):
+            method.zero_grad()
+            away = zip(network.weights, start, strict=True)
+            loss = (network(inputs) - labels).square().mean() / 2
+            (loss + pull / 2 * sum((W - V).square().sum() for W, V in away)).backward()
+            method.step()
+        expected = (1 - 0.01 * decay) ** 300 * blind @ start[0].numpy()
+        found = blind @ network.weights[0].detach().numpy()
+        np.testing.assert_allclose(found, expected, atol=1e-12)
