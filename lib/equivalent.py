@@ -1,8 +1,9 @@
 """Deterministic equivalents: what n samples see, in the mean, of inputs with a given spectrum.
 
-Everything follows from one number, the effective ridge κ: direction i is seen to the share
-sᵢ = λᵢ/(λᵢ + κ), and what is asked of the mean are sums of powers of sᵢ and rᵢ = 1 − sᵢ. A gap
-enters through its *energies* alone, its mean squares uᵢ² along the eigenvectors.
+Equivalents are asymptotically exact under conditions, which ``exact_risk`` states. Everything
+follows from one number, the effective ridge κ: direction i is seen to the share sᵢ = λᵢ/(λᵢ + κ),
+and what is asked of the mean are sums of powers of sᵢ and rᵢ = 1 − sᵢ. A gap enters through its
+*energies* alone, its mean squares uᵢ² along the eigenvectors.
 
 Semi-public: arguments are arrays that are checked already, and nothing here is promised to stay.
 ``exact_risk`` has the functions for problems. Source: thm-exact-risk; Hastie et al. 2022; Simon et

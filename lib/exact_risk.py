@@ -1,8 +1,15 @@
 """The exact risk behind the bounds: deterministic equivalents of the risk after fine-tuning.
 
-Equivalents are limits for large n and d, accurate at d in the hundreds. Without noise and ridge
-nothing but the gap counts; what is done with the risk, from planning to stopping, is in
-``planning``.
+*Exact* means asymptotically exact under conditions (thm-exact-risk): inputs x = Σ^{1/2}z whose z
+has independent entries, and many directions that are half seen, n − df₂ ≫ 1. For gaps that are
+spread out or lie in directions of low variance, three of these do for an error of a tenth; for a
+gap in the directions of largest variance the formula is too low, by a share of up to some
+2/(n − df₂), more if the entries have heavy tails. If λ decays exponentially, n − df₂ does not grow;
+if entries depend on each other, as in one-hot inputs, it says nothing: there the formulas are
+wrong, however large n and d are.
+
+Without noise and ridge nothing but the gap counts; what is done with the risk, from planning to
+stopping, is in ``planning``.
 
 Contract: problems may hold teachers in batches (..., d), and results have the shape of the batch
 before that of n, ``ridge`` and ``noise``, which are numbers or arrays that broadcast. A wrong type
@@ -61,7 +68,7 @@ def effective_ridge(eigenvalues, n, ridge=0.0):
 
 
 def linear_risk(problem, n, ridge=0.0, noise=0.0):
-    """E R after fine-tuning on n samples: [κ² Σᵢ λᵢuᵢ²/(λᵢ+κ)² + σ²]/(1 − df₂/n) − σ².
+    """E R after fine-tuning on n samples ≃ [κ² Σᵢ λᵢuᵢ²/(λᵢ+κ)² + σ²]/(1 − df₂/n) − σ².
 
     Here κ is the effective ridge and df₂ = Σᵢ (λᵢ/(λᵢ+κ))².
 
@@ -85,9 +92,11 @@ def linear_risk(problem, n, ridge=0.0, noise=0.0):
 
     Notes
     -----
-    Evaluated without subtractions, by n − df₂ = κ Σᵢ λᵢ/(λᵢ+κ)² + δ/κ. Cost: that of
-    ``effective_ridge``, and O(d²) once if the population has eigenvectors. Source: thm-exact-risk;
-    Hastie et al. 2022; Simon et al. 2023.
+    Asymptotically exact under the conditions that stand at the head of this module; for isotropic
+    Gaussian inputs without noise and ridge, exact. Evaluated without subtractions, by
+    n − df₂ = κ Σᵢ λᵢ/(λᵢ+κ)² + δ/κ. Cost: that of ``effective_ridge``, and O(d²) once if the
+    population has eigenvectors. Source: thm-exact-risk; Hastie et al. 2022; Simon et al. 2023;
+    Cheng & Montanari 2024.
 
     Examples
     --------
@@ -128,10 +137,10 @@ def deep_linear_risk(problem, n, depth):
 
     Notes
     -----
-    The formula of ``linear_risk`` for the gap θ_T − cθ_S, with c = c_L from the equivalents of
-    ‖P_∥θ_T‖² and ‖P_∥θ_S‖². At infinite depth the mean over samples is infinite for n ≤ 2, where
-    ‖P_∥θ_S‖ is often next to nothing, and the formula falls short of it by a share of order 1/n
-    beyond. Cost: that of ``linear_risk``. Source: thm-deep-exact.
+    The formula of ``linear_risk``, as exact as that one, for the gap θ_T − cθ_S, with c = c_L from
+    the equivalents of ‖P_∥θ_T‖² and ‖P_∥θ_S‖². At infinite depth the mean over samples is infinite
+    for n ≤ 2, where ‖P_∥θ_S‖ is often next to nothing, and the formula falls short of it by a share
+    of order 1/n beyond. Cost: that of ``linear_risk``. Source: thm-deep-exact.
     """
     (n,) = checks.amounts(n=n)
     risk = DeepRisk(problem, depth)

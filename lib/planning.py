@@ -1,5 +1,8 @@
 """What is done with the exact risk: where it sits, how many samples, how much ridge, how long.
 
+All but ``optimal_stopping_time``, which is exact on its inputs, is as good as the formula of
+``exact_risk``: asymptotically exact under the conditions that stand there.
+
 Contract: as in ``exact_risk``. With teachers in batches (..., d) all that returns numbers per n
 returns them per problem as well.
 """
@@ -41,8 +44,7 @@ def risk_profile(problem, n, ridge=0.0, noise=0.0):
 
     Notes
     -----
-    Cost: that of ``linear_risk``, and memory for the result. Source: thm-exact-risk, before the sum
-    over the eigendirections of the error is taken.
+    Cost: that of ``linear_risk``, and memory for the result. Source: prop-risk-profile.
     """
     n, ridge, noise = checks.amounts(n=n, ridge=ridge, noise=noise)
     spectrum, energies, size = gap_energies(problem)

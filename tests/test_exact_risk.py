@@ -125,6 +125,50 @@ def test_what_the_formula_leaves_out_falls_like_1_over_d():
     assert abs(misses[1]) < misses[0] / 2
 
 
+def half_seen(eigenvalues, n):
+    """Return n − df₂ without ridge."""
+    seen = eigenvalues / (eigenvalues + effective_ridge(eigenvalues, n))
+    return seen @ (1 - seen)
+
+
+def mean_risk(population, u, n, draws, rng, law="gaussian"):
+    """Return the mean risk without ridge, and its standard error."""
+    X = population.sample(draws * n, rng, law).reshape(draws, n, -1)
+    basis, _ = np.linalg.qr(X.swapaxes(1, 2))
+    risks = population.squared_norm(u - np.einsum("dij,dj->di", basis, u @ basis))
+    return risks.mean(), risks.std() / math.sqrt(draws)
+
+
+@pytest.mark.parametrize("n, expected", [(5, 2.0), (10, 2.6), (20, 2.8)])
+def test_exponential_decay_is_outside_the_conditions(n, expected):
+    """The step is 1/log 2 directions wide at any n, and the formula wrong by a factor."""
+    population = Population(0.5 ** np.arange(1.0, 2 * n + 1))
+    assert half_seen(population.eigenvalues, n) == pytest.approx(1 / math.log(2), rel=0.1)
+    u = np.eye(2 * n)[0]
+    mean, error = mean_risk(population, u, n, 10_000, np.random.default_rng(9))
+    exact = linear_risk(TransferProblem.from_gap(population, u), n)
+    assert abs(mean / exact - expected) < 5 * error / exact + 0.1
+    assert mean / exact > 1.7
+
+
+def test_dependent_entries_are_outside_the_conditions():
+    """One-hot inputs √d vᵢ: Σ = I, a direction is seen whole or not at all."""
+    d, n, rng = 40, 20, np.random.default_rng(0)
+    risks = [1 - len(set(row)) / d for row in rng.integers(d, size=(2000, n)).tolist()]
+    problem = TransferProblem.from_gap(Population.isotropic(d), np.full(d, d**-0.5))
+    assert np.mean(risks) == pytest.approx((1 - 1 / d) ** n, rel=0.01)
+    assert half_seen(np.ones(d), n) == d / 4  # which would be many
+    assert linear_risk(problem, n) == pytest.approx(0.5)
+    assert np.mean(risks) > 1.15 * linear_risk(problem, n)
+
+
+def test_a_power_law_sees_many_directions_by_half():
+    # ex-exact-rates: n − df₂ ≈ n/q.
+    for exponent in (1.5, 2, 3):
+        values = np.arange(1.0, 200_001) ** -exponent
+        assert half_seen(values, 200) == pytest.approx(200 / exponent, rel=0.03)
+
+
 @pytest.mark.parametrize("exponent", [0, 1])
 @pytest.mark.parametrize("n, ridge", [(50, 0.1), (50, 10.0), (150, 0.0), (300, 0.0), (300, 10.0)])
 def test_ridge_and_noise_are_as_simulated(exponent, n, ridge):

@@ -55,6 +55,27 @@ def test_profile_is_as_simulated():
     assert profile[:4].sum() > 0.4 * profile.sum()
 
 
+@given(problems(), st.integers(1, 20), st.floats(-3, 3))
+def test_noise_term_of_the_profile(problem, n, ridge):
+    # The proof of prop-risk-profile: vᵢᵀA⁻¹XᵀXA⁻¹vᵢ = d/dδ(δ vᵢᵀA⁻¹vᵢ), for which κ/(λᵢ + κ).
+    values, ridge = problem.population.eigenvalues, 10**ridge
+    X = problem.population.sample(n, np.random.default_rng(0))
+
+    def unseen(delta):
+        return delta * np.diag(np.linalg.inv(X.T @ X + delta * np.eye(X.shape[1])))
+
+    steps = ridge * np.array([0.999, 1.001])
+    inverse = np.linalg.inv(X.T @ X + ridge * np.eye(X.shape[1]))
+    left = np.diag(inverse @ X.T @ X @ inverse)
+    right = np.subtract(*map(unseen, steps)) / np.subtract(*steps)
+    np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-4 / ridge)
+    kappa = effective_ridge(values, n, steps)[:, None]
+    slope = np.subtract(*(kappa / (values + kappa))) / np.subtract(*steps)
+    quiet, loud = (risk_profile(problem, n, ridge, noise) for noise in (0.0, 1e3))
+    noise_term = (loud - quiet) / 1e6
+    np.testing.assert_allclose(noise_term, values * slope, rtol=1e-4, atol=1e-6 * values.max())
+
+
 def brute_force(problem, risk, depth):
     """Return n(ε) by its definition, from the risk at every n."""
     curve = deep_linear_risk(problem, np.arange(problem.population.dim + 1), depth)
