@@ -72,10 +72,10 @@ def finetune(X, y, source, depth):
     -----
     The flow always gets there if P_⊥θ_S ≠ 0. If P_⊥θ_S = 0 the end point is P_∥θ_T at any depth;
     but above depth 1 the flow cannot pass through the saddle β = 0, and from exceptional sources it
-    runs into it: the stable set of the saddle. All with ⟨Xθ_S, y⟩ < 0 belong to it if X has rank
-    one, else those of a surface, such as −θ_T where it is an eigenvector of Σ̂. Any P_⊥θ_S, however
-    small, leads past. Cost: one thin SVD of X, O(nd min(n, d)), and one scalar root. Source:
-    thm-deep-bias, thm-deep-limit.
+    runs into it: those on a curve that reaches 0 from the direction of −Xᵀy. Where this is an
+    eigenvector of Σ̂, as it is if X has rank one, the curve is the ray of all its multiples. Any
+    P_⊥θ_S, however small, leads past. Cost: one thin SVD of X, O(nd min(n, d)), and one scalar
+    root. Source: thm-deep-bias, thm-deep-limit.
 
     Examples
     --------

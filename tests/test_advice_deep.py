@@ -89,9 +89,26 @@ def test_the_error_of_the_balanced_theory_falls_with_the_imbalance():
     assert imbalances[1] < imbalances[0] / 3 and errors[1] < errors[0] / 2
 
 
+def test_a_short_source_does_harm_where_it_points_the_wrong_way():
+    """Ten times too short, relative to scratch: below 1 up to 60°, above at 120° and 180°."""
+    d, n, rows = 100, 10, {}
+    for angle in (0, 60, 120, 180):
+        ratio = []
+        for seed in SEEDS:
+            rng = np.random.default_rng(seed)
+            source, z = np.linalg.qr(rng.standard_normal((d, 2)))[0].T
+            turn, X = np.deg2rad(angle), rng.standard_normal((n, d))
+            target = 10 * (np.cos(turn) * source + np.sin(turn) * z)
+            problem = TransferProblem(Population.isotropic(d), source, target)
+            scratch = linear_regression.learning_curve(problem.from_scratch(), X)[-1]
+            ratio.append(deep_linear.learning_curve(problem, X, 7)[-1] / scratch)
+        rows[angle] = np.mean(ratio)
+    assert rows[0] < rows[60] < 1 < rows[120] < rows[180]
+
+
 @pytest.mark.parametrize("depth", [3, 7])
 def test_a_source_that_is_too_long_costs_more_than_one_too_short(depth):
-    """Relative to the risk from scratch, about 1: too short stays below, too long does not."""
+    """For teachers that point the same way: too short costs about what scratch does, not more."""
     for seed in SEEDS:
         problem, X, _ = drawn(seed, d=60, n=6)
         whole = problem.risk(np.zeros(60))

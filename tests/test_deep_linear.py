@@ -822,8 +822,8 @@ def test_arguments_are_left_alone():
         np.testing.assert_array_equal(array, kept)
 
 
-def test_sources_that_run_into_the_saddle_form_a_surface():
-    """Not opposed to the target within an eigenspace, and yet on the stable set; beside it, not."""
+def test_sources_that_run_into_the_saddle_are_on_a_curve():
+    """One that is not opposed to the target, and yet runs into 0; those beside it do not."""
     X, target = np.sqrt(2) * np.diag([1, np.sqrt(3)]), np.ones(2)  # Σ̂ = diag(1, 3)
     stable = np.array([-0.2737149, -0.9618109])
     for turn in (0.0, 0.05, -0.05):
@@ -832,3 +832,15 @@ def test_sources_that_run_into_the_saddle_form_a_surface():
         # Given to seven digits, it escapes in the end.
         assert np.linalg.norm(end) < 1e-5 if turn == 0 else np.allclose(end, target, atol=1e-3)
         assert abs(np.linalg.det([rotated, target])) > 0.1
+
+
+def test_beside_the_curve_no_source_runs_into_the_saddle():
+    """In three dimensions as well: a curve, which every small step aside leaves."""
+    X, target = np.sqrt(3) * np.diag([1, np.sqrt(2), 2]), np.ones(3)  # Σ̂ = diag(1, 2, 4)
+    along = -X.T @ X @ target
+    along /= np.linalg.norm(along)
+    aside = scipy.linalg.null_space(along[None])
+    for turn in np.linspace(0, 2 * np.pi, 5)[:-1]:
+        start = 0.05 * (along + 0.2 * aside @ [np.cos(turn), np.sin(turn)])
+        end = gradient_flow(X, X @ target, start, 2, [60.0])[0]
+        np.testing.assert_allclose(end, target, atol=1e-6)

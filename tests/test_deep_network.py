@@ -244,3 +244,24 @@ LAYERS, RNG = [np.ones((3, 2)), np.ones((2, 1))], np.random.default_rng(0)
 def test_bad_input_is_named(call, argument, error):
     with pytest.raises(error, match=rf"^{argument} must"):
         call()
+
+
+@pytest.mark.parametrize("trainable", [[1], [2], [3]])
+def test_a_single_layer_after_a_frozen_first_learns_the_best_multiple(trainable):
+    """In the middle as at the end, of either sign: one number is learned, and exactly."""
+    rng = np.random.default_rng(7)
+    X, y, source = random_case(rng, 10, 4)
+    for labels in (y, -y):
+        layers = deep_linear.balanced_layers(source, 4, 3, rng)
+        network, _ = descend(layers, X, labels, 0.2, trainable)
+        assert distance(network, deep_linear.finetune_frozen_first(X, labels, source)) < 1e-5
+
+
+def test_several_layers_after_a_frozen_first_need_not_be_neighbours():
+    rng = np.random.default_rng(8)
+    X, y, source = random_case(rng, 10, 4)
+    if (X @ source) @ y < 0:
+        y = -y
+    network, _ = descend(deep_linear.balanced_layers(source, 4, 3, rng), X, y, 0.1, [1, 3])
+    end = deep_linear.finetune_frozen_first(X, y, source, trained=2)
+    assert distance(network, end) < 1e-4
