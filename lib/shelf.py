@@ -1,7 +1,8 @@
 """A shelf of pretrained teachers, tasks to fine-tune them for, and how well one can choose.
 
 The risk of every choice is measured on images that neither the teachers nor the samples have seen.
-What is made for ``sweep`` asks a random question of each seed, the same one at every n.
+What is made for ``sweep`` halves the images and asks a question at random, for each seed its own,
+the same at every n.
 
 Contract: a wrong type is a TypeError; a wrong shape, an entry that is not finite, or a number out
 of its range a ValueError. Both name the argument.
@@ -50,6 +51,7 @@ __all__ = [
 LABELS = ("raw", "teacher")
 RATIOS = (1.0, 1.1, 1.25, 1.5, 2.0)  # where groups of ratios of two risks begin, in ``pairs``
 _RANK = 10  # of the top directions
+_HALVES = 20  # ways to halve the images, as many shelves
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,8 +234,8 @@ def draw(inputs, answers, sources, n, ridge, rng):
     return Draw(X, y, X_test, y_test, sources, ridge)
 
 
-def question(labels, ridge, n, rng, *, halves=0):
-    """Draw a question about digits, whether an image shows one of three, four or five of the ten.
+def question(labels, ridge, n, rng):
+    """Draw a ``digit_shelf``, and a question: is the digit among three, four or five of the ten.
 
     Parameters
     ----------
@@ -242,8 +244,6 @@ def question(labels, ridge, n, rng, *, halves=0):
         them, which is a linear function of the pixels.
     ridge, n, rng
         As in ``draw``.
-    halves : int
-        As in ``digit_shelf``.
 
     Returns
     -------
@@ -254,7 +254,7 @@ def question(labels, ridge, n, rng, *, halves=0):
     """
     checks.choice("labels", labels, LABELS)
     rng = checks.generator("rng", rng)
-    shelf = digit_shelf(halves)
+    shelf = digit_shelf(rng.integers(_HALVES))
     yes = rng.permutation(10)[: rng.integers(3, 6)]
     answers = _signs(np.isin(shelf.digits, yes))
     target = datasets.readout(shelf.images, answers)
@@ -374,14 +374,14 @@ def _rounded(scores):
     }
 
 
-def compete(labels, ridge, n, rng, *, halves=0):
+def compete(labels, ridge, n, rng):
     """Every score on one random question: how it orders the shelf, and what it chooses.
 
     Made for ``sweep``.
 
     Parameters
     ----------
-    labels, ridge, n, rng, halves
+    labels, ridge, n, rng
         As in ``question``.
 
     Returns
@@ -392,7 +392,7 @@ def compete(labels, ridge, n, rng, *, halves=0):
         source that it puts first, the mean if several share the first place. Also "best", which
         knows the risks, and "at random".
     """
-    sample, target = question(labels, ridge, n, rng, halves=halves)
+    sample, target = question(labels, ridge, n, rng)
     scores = practical_scores(sample) | known_target_scores(sample, target)
     risk = sample.relative_risk
     rows = [
@@ -407,14 +407,14 @@ def compete(labels, ridge, n, rng, *, halves=0):
     return rows + [{"method": name, "Kendall": math.nan, "risk": r} for name, r in ends.items()]
 
 
-def curse(labels, ridge, candidates, n, rng, *, halves=0):
+def curse(labels, ridge, candidates, n, rng):
     """Choice by leave-one-out among some of the candidates, plain and cautious.
 
     Made for ``sweep``.
 
     Parameters
     ----------
-    labels, ridge, n, rng, halves
+    labels, ridge, n, rng
         As in ``question``.
     candidates : int
         How many sources, drawn at random; one of them is zero. At least 2.
@@ -424,20 +424,20 @@ def curse(labels, ridge, candidates, n, rng, *, halves=0):
     dict of str to float
         As ``Draw.choices`` does.
     """
-    sample, _ = question(labels, ridge, n, rng, halves=halves)
+    sample, _ = question(labels, ridge, n, rng)
     last = len(sample.sources) - 1
     candidates = checks.integer("candidates", candidates, at_least=2, at_most=last + 1)
     return sample.choices(np.append(rng.permutation(last)[: candidates - 1], last))
 
 
-def pairs(labels, ridge, n, rng, *, halves=0):
+def pairs(labels, ridge, n, rng):
     """How often leave-one-out puts the better of two sources first, by the ratio of their risks.
 
     Made for ``sweep``.
 
     Parameters
     ----------
-    labels, ridge, n, rng, halves
+    labels, ridge, n, rng
         As in ``question``.
 
     Returns
@@ -446,7 +446,7 @@ def pairs(labels, ridge, n, rng, *, halves=0):
         One for each group of pairs that is not empty: ``ratio``, where it begins (``RATIOS``), and
         ``right``, the share of its pairs in the right order.
     """
-    sample, _ = question(labels, ridge, n, rng, halves=halves)
+    sample, _ = question(labels, ridge, n, rng)
     i, j = np.triu_indices(len(sample.sources), 1)
     scores = sample.squared_errors.mean(axis=0)
     difference = np.log(sample.risk[i] / sample.risk[j])
@@ -455,14 +455,14 @@ def pairs(labels, ridge, n, rng, *, halves=0):
     return [{"ratio": RATIOS[g], "right": right[group == g].mean()} for g in np.unique(group)]
 
 
-def other_models(n, rng, *, halves=0):
+def other_models(n, rng):
     """Does another model need its own leave-one-out? Teacher labels, no ridge, all sources but 0.
 
     Made for ``sweep``.
 
     Parameters
     ----------
-    n, rng, halves
+    n, rng
         As in ``question``.
 
     Returns
@@ -475,7 +475,7 @@ def other_models(n, rng, *, halves=0):
     -----
     Cost: 0.2 s.
     """
-    sample, _ = question("teacher", 0.0, n, rng, halves=halves)
+    sample, _ = question("teacher", 0.0, n, rng)
     X, y, sources = sample.X, sample.y, sample.sources[:-1]
     deep = np.array([deep_linear.finetune(X, y, source, 3) for source in sources])
     missed = sample.y_test[:, None] - sample.X_test @ sources.T
