@@ -32,9 +32,9 @@ from lib.numerics import ten_digits
 from lib.problem import Population, TransferProblem
 
 __all__ = [
+    "Draw",
     "LABELS",
     "RATIOS",
-    "Draw",
     "Shelf",
     "cautious",
     "compete",
@@ -223,7 +223,8 @@ def draw(inputs, answers, sources, n, ridge, rng):
     -------
     Draw
     """
-    inputs, answers = checks.samples(inputs, answers)
+    inputs = checks.samples(inputs, name="inputs")
+    answers = checks.array("answers", answers, (len(inputs),))
     sources = checks.array("sources", sources, (None, inputs.shape[1]))
     if len(sources) == 0 or sources[-1].any():
         raise ValueError("sources must end with a row of zeros")
