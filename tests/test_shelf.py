@@ -94,6 +94,17 @@ def test_choices_and_mixtures(asked):
     assert sample.mixture(10, 0.5) == pytest.approx(np.mean(missed**2) / sample.risk[-1], rel=1e-8)
 
 
+def test_caution_is_the_mean_and_what_luck_explains():
+    errors = rng(1).random((5, 4))
+    for safe in 0, -1:
+        gain = (errors.T - errors[:, safe]).T
+        spread = [math.sqrt(sum((g - g.mean()) ** 2) / 4 / 5) for g in gain.T]
+        expected = gain.mean(axis=0) + math.sqrt(2 * math.log(4)) * np.array(spread)
+        np.testing.assert_allclose(shelf.cautious(errors, safe), expected)
+        assert shelf.cautious(errors, safe)[safe] == 0
+    np.testing.assert_array_equal(shelf.cautious([[1.0], [2.0]], 0), [0.0])
+
+
 def test_scores_are_those_of_their_definitions(asked):
     sample, target = asked
     X, y, ridge, n = sample.X, sample.y, sample.ridge, len(sample.X)
