@@ -14,8 +14,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.stats import spearmanr
 
-from lib import checks, datasets, deep_linear, exact_risk, linear_regression, relu
+from lib import (
+    checks,
+    datasets,
+    deep_linear,
+    exact_risk,
+    linear_regression,
+    relu,
+    similarity,
+)
 from lib.problem import Population, TransferProblem, kernel_problem
 
 __all__ = [
@@ -26,7 +35,10 @@ __all__ = [
     "digits",
     "misfit_risk",
     "photographs",
+    "rank_correlations",
+    "shifted_risk",
     "surrogates",
+    "task_gaps",
     "transfer",
 ]
 
@@ -138,6 +150,28 @@ def transfer(source, source_task, target, target_task):
     )
 
 
+def task_gaps(inputs, other=None):
+    """Gaps between all pairs of tasks; with ``other``, also between each task there and here.
+
+    Parameters
+    ----------
+    inputs : RealInputs
+    other : RealInputs, optional
+        With the same tasks and dimension.
+
+    Returns
+    -------
+    array (gaps, d)
+    """
+    teachers = np.array(list(inputs.teachers.values()))
+    first, second = np.triu_indices(len(teachers), 1)
+    gaps = teachers[second] - teachers[first]
+    if other is None:
+        return gaps
+    foreign = np.array([other.teachers[task] for task in inputs.teachers])
+    return np.vstack([gaps, teachers - foreign])
+
+
 def curves(problem, inputs, sizes, seeds):
     """Risks of five models on random samples, and what theory forecasts, relative to answering 0.
 
@@ -202,7 +236,7 @@ def curves(problem, inputs, sizes, seeds):
     return pd.DataFrame(measured), pd.DataFrame(forecast)
 
 
-def blind_spot_moments(population, draw, sizes, seeds):
+def blind_spot_moments(population, draw, sizes, seeds, batches=5):
     """M_n = E P_⊥ΣP_⊥, measured: uᵀM_nu is the mean risk of every gap u.
 
     Parameters
@@ -214,27 +248,96 @@ def blind_spot_moments(population, draw, sizes, seeds):
     sizes : sequence of int (s,)
         Numbers n of samples, of which the first n inputs are used.
     seeds : int
-        Samples to average over.
+        Samples to average over, in each batch.
+    batches : int
+        Independent averages: how they differ tells the error of their mean.
 
     Returns
     -------
-    array (s, d, d)
+    array (batches, s, d, d)
 
     Notes
     -----
-    Cost: one QR and s products O(d³) per seed. Source: thm-linear-bias.
+    Cost: one QR and s products O(d³) per sample. Source: thm-linear-bias.
     """
     checks.instance("population", population, Population)
+    seeds = checks.integer("seeds", seeds, at_least=1)
+    batches = checks.integer("batches", batches, at_least=1)
     covariance, identity = population.covariance(), np.eye(population.dim)
-    total = np.zeros((len(sizes), *covariance.shape))
-    for seed in range(checks.integer("seeds", seeds, at_least=1)):
-        X = checks.samples(draw(np.random.default_rng(seed)), dim=population.dim, name="draw")
+    total = np.zeros((batches, len(sizes), *covariance.shape))
+    for batch, seed in itertools.product(range(batches), range(seeds)):
+        X = draw(np.random.default_rng(batch * seeds + seed))
+        X = checks.samples(X, dim=population.dim, name="draw")
         basis, rank = linear_regression.orthogonal_expansion(X)
         for k, n in enumerate(sizes):
             seen = basis[:, : rank[n]]
             unseen = identity - seen @ seen.T
-            total[k] += unseen @ covariance @ unseen
+            total[batch, k] += unseen @ covariance @ unseen
     return total / seeds
+
+
+def rank_correlations(inputs, moment, n, other=None):
+    """How well measures that know both teachers order the sources of each target.
+
+    Parameters
+    ----------
+    inputs : RealInputs
+        Each of its tasks is a target, all others are its sources.
+    moment : array (d, d)
+        M_n: the measured mean risk of a gap u is uᵀM_nu.
+    n : int
+        Number of samples, for the exact risk.
+    other : RealInputs, optional
+        One source more for each target: the same task there.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per target: Spearman's correlation with the measured risk of ‖u‖², of R(0), and of
+        the exact risk.
+    """
+    rows = []
+    for task, target in inputs.teachers.items():
+        sources = [theta for name, theta in inputs.teachers.items() if name != task]
+        if other is not None:
+            sources.append(other.teachers[task])
+        problems = TransferProblem(inputs.population, np.array(sources), target)
+        risk = np.einsum("ti,ij,tj->t", problems.gap, moment, problems.gap)
+        measures = {
+            "distance ‖u‖²": similarity.squared_distance(problems),
+            "R(0) = ‖Σ^½u‖²": similarity.weighted_squared_distance(problems),
+            "exact risk": exact_risk.linear_risk(problems, n),
+        }
+        rows.append({name: spearmanr(risk, m).statistic for name, m in measures.items()})
+    return pd.DataFrame(rows)
+
+
+def shifted_risk(population, training, gaps, n):
+    """Forecast of the risk of gaps if samples come from another population than test inputs.
+
+    Parameters
+    ----------
+    population, training : Population
+        Where risk is measured (Σ), and where samples are drawn (Σ').
+    gaps : array (g, d)
+    n : int
+        Number of samples, less than d.
+
+    Returns
+    -------
+    array (g,)
+
+    Notes
+    -----
+    Cost: O(d³). Source: Canatar, Bordelon and Pehlevan (2021); for Σ' = Σ it is thm-exact-risk.
+    """
+    S, T = population.covariance(), training.covariance()
+    gaps = checks.array("gaps", gaps, (None, population.dim))
+    kappa = exact_risk.effective_ridge(training.eigenvalues, n)
+    A = np.linalg.inv(T + kappa * np.eye(len(T)))
+    own, tested = A @ T @ A, A @ S @ A
+    spill = np.trace(tested @ T) / (n - np.trace(own @ T))
+    return kappa**2 * np.einsum("ti,ij,tj->t", gaps, tested + spill * own, gaps)
 
 
 def surrogates(inputs, n):
@@ -251,8 +354,8 @@ def surrogates(inputs, n):
         ``draw(rng)`` → (n, d). "Gaussian": nothing but Σ. "tails": independent whitened
         coordinates, each from its real values; it shares the second moment where all of them but
         one have mean 0, nearly so for images. "contrast": the real first coordinate and the real
-        length of the others, in a random direction. "bands": the same with the lengths in six bands
-        of directions. "replaced": real inputs with replacement. "real": without.
+        length of the others, in a random direction. "bands": the same with the lengths in five
+        bands of directions. "replaced": real inputs with replacement. "real": without.
     """
     population, bars, N = inputs.population, inputs.whitened, len(inputs.X)
     back = (population.eigenvectors * np.sqrt(population.eigenvalues)).T

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from lib import datasets, deep_linear, exact_risk, linear_regression, real_data, relu
-from lib.problem import Population
+from lib.problem import Population, TransferProblem
 from lib.real_data import (
     QUESTIONS,
     RealInputs,
@@ -13,7 +14,10 @@ from lib.real_data import (
     digits,
     misfit_risk,
     photographs,
+    rank_correlations,
+    shifted_risk,
     surrogates,
+    task_gaps,
     transfer,
 )
 
@@ -83,15 +87,73 @@ def test_curves_are_those_of_each_model(small):
 
 
 def test_moments_hold_the_risk_of_every_gap(small):
-    M = blind_spot_moments(small.population, lambda rng: small.draw(5, rng), [2, 5], 20)
+    """In each of two batches of ten samples."""
+    M = blind_spot_moments(small.population, lambda rng: small.draw(5, rng), [2, 5], 10, batches=2)
     u, S = np.arange(6.0), small.population.covariance()
-    for k, n in enumerate((2, 5)):
+    assert M.shape == (2, 2, 6, 6)
+    for batch, k in np.ndindex(2, 2):
         risks = []
-        for seed in range(20):
-            X = small.draw(5, np.random.default_rng(seed))[:n]
+        for seed in range(10 * batch, 10 * batch + 10):
+            X = small.draw(5, np.random.default_rng(seed))[: (2, 5)[k]]
             left = u - np.linalg.pinv(X) @ (X @ u)
             risks.append(left @ S @ left)
-        assert u @ M[k] @ u == pytest.approx(np.mean(risks))
+        assert u @ M[batch, k] @ u == pytest.approx(np.mean(risks))
+
+
+def test_gaps_are_of_all_pairs_and_of_the_other_inputs(small):
+    other = RealInputs("other", small.X[:50], {k: v[:50] for k, v in small.labels.items()})
+    u = task_gaps(small, other)
+    assert u.shape == (3, 6) and len(task_gaps(small)) == 1
+    np.testing.assert_array_equal(u[0], small.teachers["first"] - small.teachers["sign"])
+    np.testing.assert_array_equal(u[1], small.teachers["sign"] - other.teachers["sign"])
+    np.testing.assert_array_equal(u[2], small.teachers["first"] - other.teachers["first"])
+
+
+def test_ranks_are_of_the_sources_of_each_target(small):
+    labels = small.labels | {str(k): small.X[:, k] ** 2 for k in range(4)}
+    inputs = RealInputs("small", small.X, labels)
+    other = RealInputs("other", small.X[:50], {k: v[:50] for k, v in labels.items()})
+    M = np.diag([5.0, 1, 1, 2, 1, 3])
+    found = rank_correlations(inputs, M, 3, other)
+    assert len(found) == 6 and list(found)[-1] == "exact risk"
+    thetas = inputs.teachers
+    sources = [thetas[k] for k in thetas if k != "0"] + [other.teachers["0"]]
+    risks, distances, before, exact = [], [], [], []
+    for source in sources:
+        u = thetas["0"] - source
+        problem = TransferProblem(inputs.population, source, thetas["0"])
+        risks.append(u @ M @ u)
+        distances.append(u @ u)
+        before.append(problem.risk(source))
+        exact.append(exact_risk.linear_risk(problem, 3))
+    expected = [spearmanr(risks, m).statistic for m in (distances, before, exact)]
+    assert found.iloc[2].tolist() == pytest.approx(expected)
+    assert len(rank_correlations(inputs, M, 3)) == 6
+
+
+def test_shifted_risk_is_the_exact_risk_without_a_shift(small):
+    gaps = RNG.standard_normal((3, 6))
+    exact = exact_risk.linear_risk(TransferProblem.from_gap(small.population, gaps), 4)
+    found = shifted_risk(small.population, small.population, gaps, 4)
+    np.testing.assert_allclose(found, exact)
+
+
+def test_shifted_risk_is_that_of_simulation():
+    """Samples of one spectrum, test inputs of another that is turned against it."""
+    d, n, rng = 60, 20, np.random.default_rng(7)
+    turn = np.linalg.qr(rng.standard_normal((d, d)))[0]
+    training = Population.power_law(d, 0.7)
+    tested = Population(1 / np.arange(1, d + 1), turn)
+    gaps = rng.standard_normal((2, d)) / np.sqrt(d)
+    S, risks = tested.covariance(), []
+    for _ in range(300):
+        basis = np.linalg.qr(training.sample(n, rng).T)[0]
+        left = gaps - gaps @ basis @ basis.T
+        risks.append(np.einsum("ti,ij,tj->t", left, S, left))
+    found = shifted_risk(tested, training, gaps, n)
+    np.testing.assert_allclose(found, np.mean(risks, axis=0), rtol=0.04)
+    unshifted = exact_risk.linear_risk(TransferProblem.from_gap(training, gaps), n)
+    assert np.all(np.abs(unshifted / np.mean(risks, axis=0) - 1) > 0.1)
 
 
 @pytest.mark.parametrize("kind", ["Gaussian", "tails", "contrast", "bands", "replaced", "real"])
@@ -144,6 +206,11 @@ def test_bad_input_is_named(small):
         (
             lambda: blind_spot_moments(Population.isotropic(2), lambda rng: np.eye(3), [1], 1),
             "draw",
+            ValueError,
+        ),
+        (
+            lambda: shifted_risk(small.population, small.population, np.ones((2, 5)), 1),
+            "gaps",
             ValueError,
         ),
         (
