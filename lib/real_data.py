@@ -355,7 +355,8 @@ def surrogates(inputs, n):
         coordinates, each from its real values; it shares the second moment where all of them but
         one have mean 0, nearly so for images. "contrast": the real first coordinate and the real
         length of the others, in a random direction. "bands": the same with the lengths in five
-        bands of directions. "replaced": real inputs with replacement. "real": without.
+        bands of directions. "replaced": real inputs with replacement, zeros for one drawn
+        before, which add as little to the row space whatever the rounding. "real": without.
     """
     population, bars, N = inputs.population, inputs.whitened, len(inputs.X)
     back = (population.eigenvectors * np.sqrt(population.eigenvalues)).T
@@ -371,12 +372,18 @@ def surrogates(inputs, n):
             G[:, a:b] *= (length / np.linalg.norm(G[:, a:b], axis=1))[:, None]
         return G @ back
 
+    def replaced(rng):
+        rows = rng.integers(N, size=n)
+        X, first = np.zeros((n, population.dim)), np.unique(rows, return_index=True)[1]
+        X[first] = inputs.X[rows[first]]
+        return X
+
     return {
         "Gaussian": functools.partial(population.sample, n),
         "tails": tails,
         "contrast": functools.partial(in_bands, ()),
         "bands": functools.partial(in_bands, _BANDS),
-        "replaced": lambda rng: inputs.X[rng.integers(N, size=n)],
+        "replaced": replaced,
         "real": functools.partial(inputs.draw, n),
     }
 
