@@ -132,7 +132,7 @@ def adapter_risk(problem, n, rank, noise=0.0):
     -----
     A deterministic equivalent, exact for large n, r and d under the conditions of
     ``exact_risk.linear_risk``; for Σ = I, ``frozen_risk`` is exact. Cost: as ``linear_risk``.
-    Source: thm-lora; Simon, Karkada, Ghosh and Belkin 2024.
+    Source: prop-adapter-risk; Simon, Karkada, Ghosh and Belkin 2024.
     """
     n, rank = checks.integers("n", n, (...,)), checks.integers("rank", rank, (...,))
     n, rank, noise = np.broadcast_arrays(*checks.amounts(n=n, rank=rank, noise=noise))
