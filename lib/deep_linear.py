@@ -325,40 +325,21 @@ def gradient_flow(X, y, source, depth, times):
     if depth == 1:
         return linear_regression.gradient_flow(X, y, source, times)
 
-    space = RowSpace(X, rounding)
-    s, target, seen, missed = space.s, space.fitted(y), space.seen(source), space.unseen(source)
-    norm, height = scipy.linalg.norm(source), scipy.linalg.norm(missed)  # these never overflow
-    frame = np.vstack([space.Vt, missed / (height or 1)])
-    level = unit(s)
-    curvature = np.append((s / level) ** 2 / len(X), 0)
-    target = np.append(target, 0) / norm
+    flat = _Flat(RowSpace(X, rounding), y, source)
 
     def velocity(_, state):
         w, direction = np.exp(state[0]), state[1:]
-        gradient = curvature * (w**depth * direction - target)
+        gradient = flat.gradient(w**depth * direction)
         along = direction @ gradient / (direction @ direction)  # so that its norm stays 1
         return -(w ** (depth - 2)) * np.append(along, gradient - along * direction)
 
     def fitted(state):  # beyond this the solver would only follow rounding errors
-        return np.linalg.norm(state[1:-1] - target[:-1] / np.exp(depth * state[0])) < 1e-13
+        return np.linalg.norm(state[1:-1] - flat.target[:-1] / np.exp(depth * state[0])) < 1e-13
 
-    # In units of ‖θ_S‖, and of the time in which a flow that starts at norm 1 does the same.
-    moments = np.append(0, times) * level * norm ** (2 - 2 * inverse) * level
-    moments, which = np.unique(moments, return_inverse=True)
-    states = [np.concatenate([[0], seen / norm, [height / norm]])]
-    solver = LSODA(velocity, 0, states[0], moments[-1], rtol=1e-12, atol=1e-14)
-    while len(states) < len(moments):
-        if fitted(solver.y):
-            states.append(solver.y)
-            continue
-        solver.step()
-        if solver.status == "failed" or not np.isfinite(solver.y).all():
-            raise RuntimeError(f"the flow could not be followed beyond time {solver.t:.3g}")
-        passed = np.searchsorted(moments, solver.t, side="right")
-        if passed > len(states):
-            states.extend(solver.dense_output()(moments[len(states) : passed]).T)
-    states = np.array(states)[which[1:]]
-    return norm * np.exp(depth * states[:, :1]) * states[:, 1:] @ frame
+    # In units of the time in which a flow that starts at norm 1 does the same.
+    moments = times * flat.level * flat.norm ** (2 - 2 * inverse) * flat.level
+    states = _follow(velocity, np.append(0, flat.start), moments, fitted, atol=1e-14)
+    return flat.norm * np.exp(depth * states[:, :1]) * states[:, 1:] @ flat.frame
 
 
 def layer_flow(X, y, source, norms, times, rates=None):
@@ -393,37 +374,66 @@ def layer_flow(X, y, source, norms, times, rates=None):
     if (times < 0).any():
         raise ValueError(f"times must be non-negative, got {times.min():g}")
     speeds = np.array(_speeds(norms, rates))
-    space = RowSpace(X, rounding)
-    s, target, seen, missed = space.s, space.fitted(y), space.seen(source), space.unseen(source)
-    norm, height = scipy.linalg.norm(source), scipy.linalg.norm(missed)  # these never overflow
-    frame = np.vstack([space.Vt, missed / (height or 1)])
-    level = unit(s)
-    curvature = np.append((s / level) ** 2 / len(X), 0)
-    target = np.append(target, 0) / norm
-    d = len(target)
+    flat = _Flat(RowSpace(X, rounding), y, source)
+    d = len(flat.target)
 
     def velocity(_, state):
         first, others = state[:d], state[d:]
         product = others.prod()
-        gradient = curvature * (product * first - target)
+        gradient = flat.gradient(product * first)
         rest = np.array([np.delete(others, j).prod() for j in range(others.size)])
         return -np.append(product * gradient, speeds * rest * (first @ gradient))
 
-    # In units of ‖θ_S‖, and of the time in which a linear model does the same.
-    moments = times * rates[0] * (norm / norms[0] * level) ** 2
-    start = np.concatenate([seen / norm, [height / norm], np.ones(speeds.size)])
+    # In units of the time in which a linear model does the same.
+    moments = times * rates[0] * (flat.norm / norms[0] * flat.level) ** 2
+    start = np.append(flat.start, np.ones(speeds.size))
+    states = _follow(velocity, start, moments, lambda _: False, atol=1e-15)
+    return flat.norm * states[:, d:].prod(axis=1, keepdims=True) * states[:, :d] @ flat.frame
+
+
+class _Flat:
+    """The loss on span(row(X), θ_S), which no flow from θ_S leaves, in units of ‖θ_S‖.
+
+    Attributes
+    ----------
+    frame : array (r + 1, d)
+        An orthonormal basis: that of the row space, and the direction of P_⊥θ_S.
+    start, target : array (r + 1,)
+        θ_S and P_∥θ_T in this basis.
+    norm, level : float
+        ‖θ_S‖, and the unit of X.
+    """
+
+    def __init__(self, space, y, source):
+        missed = space.unseen(source)
+        self.norm, height = scipy.linalg.norm(source), scipy.linalg.norm(missed)  # never overflow
+        self.frame = np.vstack([space.Vt, missed / (height or 1)])
+        self.start = np.append(space.seen(source), height) / self.norm
+        self.target = np.append(space.fitted(y), 0) / self.norm
+        self.level = unit(space.s)
+        self._curvature = np.append((space.s / self.level) ** 2 / len(y), 0)
+
+    def gradient(self, beta):
+        """∇ℓ at ``beta``, with X in units of ``level``."""
+        return self._curvature * (beta - self.target)
+
+
+def _follow(velocity, start, moments, done, atol):
+    """The states at ``moments`` ≥ 0, in any order; where it is ``done``, the flow stands still."""
     moments, which = np.unique(np.append(0, moments), return_inverse=True)
     states = [start]
-    solver = LSODA(velocity, 0, start, moments[-1], rtol=1e-12, atol=1e-15)
+    solver = LSODA(velocity, 0, start, moments[-1], rtol=1e-12, atol=atol)
     while len(states) < len(moments):
+        if done(solver.y):
+            states.append(solver.y)
+            continue
         solver.step()
         if solver.status == "failed" or not np.isfinite(solver.y).all():
             raise RuntimeError(f"the flow could not be followed beyond time {solver.t:.3g}")
         passed = np.searchsorted(moments, solver.t, side="right")
         if passed > len(states):
             states.extend(solver.dense_output()(moments[len(states) : passed]).T)
-    states = np.array(states)[which[1:]]
-    return norm * states[:, d:].prod(axis=1, keepdims=True) * states[:, :d] @ frame
+    return np.array(states)[which[1:]]
 
 
 def best_depth(problem, X):
