@@ -32,7 +32,6 @@ GAPS = ("top", "bottom", "everywhere")
 LENGTHS = ("free", "equal")
 _DIM = 100
 _DRAWS = 10
-_RANKS = (10, 25, 50)
 
 
 def random_problem(dim, spectrum, gap, rng):
@@ -115,7 +114,7 @@ def _random_gap(dim, gap, rng):
 
 
 def compete(spectrum, gap, rng, *, law="gaussian"):
-    """A random problem, its measured risk, its bounds, and its measures of similarity.
+    """A random problem, its measured risk, its bounds, and its forecasts.
 
     Made for ``sweep`` over ``SPECTRA`` and ``GAPS``. The problem is the first thing drawn from
     ``rng``, so ``random_problem(100, spectrum, gap, rng)`` with the same seed is it.
@@ -131,7 +130,8 @@ def compete(spectrum, gap, rng, *, law="gaussian"):
     -------
     dict of str to scalar
         ``n``, uniform from 10 to 79; ``largest R / bound``, over ten samples of n inputs; the means
-        over these of ``risk``, ``e`` and the two bounds; and ``similarity.side_by_side``.
+        over these of ``risk``, ``e`` and the two bounds; the exact risk, and that of the source,
+        ``R(0)``.
 
     Notes
     -----
@@ -156,7 +156,9 @@ def compete(spectrum, gap, rng, *, law="gaussian"):
         "e": e.mean(),
         "uniform bound": uniform.mean(),
         "spectral bound": spectral.mean(),
-    } | similarity.side_by_side(problem, ranks=_RANKS)
+        "exact risk": exact_risk.linear_risk(problem, n),
+        "R(0)": similarity.weighted_squared_distance(problem),
+    }
 
 
 def contest(count, *, law="gaussian", progress=True):

@@ -1,4 +1,4 @@
-"""Measures of how similar two tasks are, side by side: ``measure(problem, ...) -> float``.
+"""Measures of how similar two tasks are: ``measure(problem, ...) -> float``.
 
 Those that take a ``rank`` also take an array of ranks, and then return an array. For teachers in
 batches (..., d) all return arrays, of the shape of the batch before that of the ranks.
@@ -12,7 +12,6 @@ from lib.problem import TransferProblem
 
 __all__ = [
     "cosine",
-    "side_by_side",
     "spectral_profile",
     "squared_distance",
     "tail_energy",
@@ -93,25 +92,6 @@ def spectral_profile(problem, rank):
     problem = TransferProblem.from_gap(problem.population, gap)
     top, tail = top_energy(problem, rank), tail_energy(problem, rank)
     return top / (top + tail)  # exactly 0 or 1 where one of them is zero
-
-
-def side_by_side(problem, ranks=()):
-    """Every measure above, by name: a dict of str to float, those with a rank at each of ``ranks``.
-
-    Cost: that of the measures, O(d) each, O(d²) with eigenvectors.
-    """
-    whole = {
-        "distance": squared_distance,
-        "cosine": cosine,
-        "Σ-weighted distance": weighted_squared_distance,
-        "Σ-weighted cosine": weighted_cosine,
-    }
-    split = {"top energy": top_energy, "tail energy": tail_energy, "profile": spectral_profile}
-    return {name: measure(problem) for name, measure in whole.items()} | {
-        f"{name}, k = {rank}": measure(problem, rank)
-        for name, measure in split.items()
-        for rank in ranks
-    }
 
 
 def _cosine(a, b, what):

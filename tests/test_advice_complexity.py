@@ -49,5 +49,5 @@ def test_bounds_do_not_count():
     many = sweep(compete, {"spectrum": SPECTRA, "gap": GAPS}, seeds=SEEDS, progress=False)
     smaller = many[["uniform bound", "spectral bound"]].min(axis=1)
     assert (smaller / many["risk"]).median() > 10
-    assert (smaller > many["Σ-weighted distance"]).mean() > 0.9
+    assert (smaller > many["R(0)"]).mean() > 0.9
     assert (many["spectral bound"] < many["uniform bound"]).mean() < 0.05

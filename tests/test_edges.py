@@ -254,13 +254,6 @@ CALLS = {
         {"spectrum": (SPECTRUM, 2, 0), "teachers": (THETA, -1, 1)},
         (0, 0),
     ),
-    "similarity.side_by_side": (
-        lambda spectrum, teachers: list(
-            similarity.side_by_side(transfer(spectrum, teachers)).values()
-        )[1],
-        {"spectrum": (SPECTRUM, 2, 0), "teachers": (THETA, -1, 1)},
-        (0, 0),
-    ),
     "bounds.covariance_error": (
         lambda spectrum, X: bounds.covariance_error(Population(spectrum), X),
         {"spectrum": (SPECTRUM, 2, 0), "X": (X, 1, 0)},

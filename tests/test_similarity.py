@@ -123,18 +123,6 @@ def test_measures_on_a_problem_done_by_hand():
         [5, 1 / np.sqrt(6), 1 + 1, 4 / (2 * np.sqrt(4 + 1 + 1))]
     )
     assert [measure(problem, 2) for measure in SPLIT] == pytest.approx([1, 4, 0.2])
-    assert similarity.side_by_side(problem, ranks=(1, 2)) == {
-        "distance": similarity.squared_distance(problem),
-        "cosine": similarity.cosine(problem),
-        "Σ-weighted distance": similarity.weighted_squared_distance(problem),
-        "Σ-weighted cosine": similarity.weighted_cosine(problem),
-        "top energy, k = 1": 0,
-        "top energy, k = 2": 1,
-        "tail energy, k = 1": 5,
-        "tail energy, k = 2": 4,
-        "profile, k = 1": 0,
-        "profile, k = 2": 0.2,
-    }
 
 
 def test_profile_of_a_gap_that_is_halved():
