@@ -114,9 +114,9 @@ def spectral_bound(problem, error, rank=None):
 
 
 def concentration(population, n, confidence, constant):
-    """With probability ``confidence``, ‖Σ − Σ̂‖ ≤ Cλ₁ max(√(r/n), r/n, √(t/n), t/n).
+    """With probability ``confidence`` = 1 − γ, ‖Σ − Σ̂‖ ≤ Cλ₁ max(√q, q).
 
-    Here r = tr Σ/λ₁ is the effective rank and t = −log(1 − ``confidence``).
+    Here q = max(tr Σ/λ₁, log 1/γ)/n, the first being the effective rank, or intrinsic dimension.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def concentration(population, n, confidence, constant):
 
     Notes
     -----
-    Cost: O(d). Source: thm-linear-bound; Koltchinskii and Lounici 2017.
+    Cost: O(d). Source: thm-concentration; Koltchinskii and Lounici 2017.
     """
     checks.instance("population", population, Population)
     n = checks.array("n", n, (...,))
@@ -159,11 +159,11 @@ def concentration(population, n, confidence, constant):
 
 
 def ntk_bound(X, residual):
-    """E|f(x) − y| ≲ √(2 residualᵀH⁻¹residual · s²/n), with s² the mean of ‖xᵢ‖², for ReLU networks.
+    """E|f(x) − y| ≲ √(2 residualᵀH⁻¹residual · mean ‖xᵢ‖²/n), for ReLU networks.
 
     That is the leading term for an infinitely wide network fine-tuned on (X, y), with H its tangent
-    kernel and ``residual`` = y − f_S(X). For linear teachers it is at most √8 ‖u‖s/√n, which bounds
-    the expectation over X without further terms.
+    kernel and ``residual`` = y − f_S(X). For linear teachers it is at most √(8‖u‖² mean ‖xᵢ‖²/n),
+    which bounds the expectation over X without further terms.
 
     Parameters
     ----------

@@ -274,6 +274,16 @@ def test_code_on_the_page_is_short():
     assert sum(visible.values()) / len(visible) <= 80, visible
 
 
+def test_tables_are_short():
+    """At most ten rows on the page."""
+    for path in CHAPTERS:
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            for output in cell.get("outputs", []):
+                html = "".join(output.get("data", {}).get("text/html", []))
+                body = html.partition("<tbody>")[2]
+                assert body.count("<tr>") <= 10, (path.stem, cell["source"][:2])
+
+
 def test_every_chapter_is_in_the_table_of_contents():
     listed = {entry["file"] for part in toc()["parts"] for entry in part["chapters"]}
     assert {f"chapters/{path.stem}" for path in CHAPTERS} <= listed

@@ -297,3 +297,43 @@ def test_bad_layers_are_named(options, name, error):
         layer_flow(X, Y, times=[-1.0], **good)
     with pytest.raises(TypeError, match="^problem must"):
         best_depth(None, X)
+
+
+def test_the_first_condition_is_that_of_the_theorem():
+    """Opposed teachers: a second layer 0.99/s times as fast is allowed and right, 1.01/s is not."""
+    rng = np.random.default_rng(4)
+    X, source = rng.standard_normal((4, 9)), rng.standard_normal(9)
+    y, size = X @ (-source), np.linalg.norm(source)
+    share = 1 - np.sum(blind(X, source) ** 2) / size**2
+    for factor in (0.99, 1.01):
+        ratio = math.sqrt(factor / share)  # of the norms: its square is the relative speed
+        norms = [math.sqrt(size * ratio), math.sqrt(size / ratio)]
+        if factor > 1:
+            with pytest.raises(ValueError, match="changing its sign"):
+                finetune_layers(X, y, source, norms)
+        else:
+            flow = layer_flow(X, y, source, norms, [1e6])[0]
+            np.testing.assert_allclose(finetune_layers(X, y, source, norms), flow, rtol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_curve_is_refused_exactly_if_one_of_its_end_points_is(seed):
+    rng = np.random.default_rng(seed)
+    X, source = rng.standard_normal((6, 9)), rng.standard_normal(9)
+    target = 0.5 * source + rng.uniform(0.2, 1.2) * rng.standard_normal(9)
+    size = np.linalg.norm(source)
+    norms = [math.sqrt(3 * size), math.sqrt(size / 3)]
+
+    def refused(call):
+        try:
+            call()
+        except ValueError:
+            return True
+        return False
+
+    each = [
+        refused(lambda n=n: finetune_layers(X[:n], X[:n] @ target, source, norms))
+        for n in range(1, 7)
+    ]
+    problem = TransferProblem(Population.isotropic(9), source, target)
+    assert refused(lambda: layer_curve(problem, X, norms)) == any(each)
