@@ -217,3 +217,36 @@ GOOD = {"X": np.eye(3)[:2], "y": np.ones(2), "source": np.zeros(3), "start": np.
 def test_bad_input_is_named(call, name, error):
     with pytest.raises(error, match=f"^{name} must"):
         call()
+
+
+@pytest.mark.parametrize(
+    ("place", "n", "rank"), [("top", 60, 25), ("top", 25, 60), ("bottom", 60, 25)]
+)
+@pytest.mark.parametrize("noise", [0.0, 1.0])
+def test_adapter_risk_of_gaps_in_one_place(place, n, rank, noise):
+    """Where what is seen and what is not differ by much; noise that is most of the risk."""
+    u = np.zeros(150)
+    u[slice(8) if place == "top" else slice(-40, None)] = 1.0
+    problem = TransferProblem.from_gap(Population.power_law(150, 1), u / np.linalg.norm(u))
+    risks = np.array(list(simulated(problem, n, rank, noise, 11, 150)))
+    error = risks.std(ddof=1) / math.sqrt(150)
+    exact = adapter_risk(problem, n, rank, noise)
+    assert abs(risks.mean() - exact) < 4 * error + 0.06 * exact
+    assert error < 0.06 * exact
+
+
+@pytest.mark.parametrize("trainable", ["both", "inputs", "outputs"])
+def test_only_the_side_that_is_named_is_trained(trainable):
+    rng = np.random.default_rng(6)
+    X, source, inputs, outputs = (rng.standard_normal(s) for s in ((4, 7), 7, (7, 3), 3))
+    network = LowRankAdapter(source, inputs, outputs, trainable)
+    np.testing.assert_allclose(network.linear_map(), source + inputs @ outputs)
+    training.train(
+        network, X, rng.standard_normal(4), learning_rate=1e-3, max_steps=5, progress=False
+    )
+    moved = {
+        "inputs": not np.array_equal(network.inputs.detach(), inputs),
+        "outputs": not np.array_equal(network.outputs.detach(), outputs),
+    }
+    assert moved == {side: trainable in ("both", side) for side in moved}
+    np.testing.assert_array_equal(network.source, source)

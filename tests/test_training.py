@@ -407,3 +407,30 @@ def test_bad_input_is_named(call, argument, error):
     LINEAR.double()
     with pytest.raises(error, match=rf"^{argument} must"):
         call()
+
+
+def test_several_outputs_are_one_loss():
+    """ℓ = ‖f(X) − Y‖²/(2n) over all outputs, its gradient, and the largest curvature of it."""
+    rng = np.random.default_rng(2)
+    X, Y = rng.standard_normal((6, 4)), rng.standard_normal((6, 3))
+
+    class Matrix(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.W = torch.nn.Parameter(torch.zeros(4, 3, dtype=torch.float64))
+
+        def forward(self, X):
+            return X @ self.W
+
+    network = Matrix()
+    run = train(network, X, Y, learning_rate=0.1, max_steps=1, record_every=1, progress=False)
+    assert run.losses[0] == pytest.approx(np.sum(Y**2) / 12)
+    np.testing.assert_allclose(network.W.detach(), 0.1 * X.T @ Y / 6)
+    curvature = np.linalg.eigvalsh(X.T @ X / 6)[-1]
+    assert stable_learning_rate(network, X) == pytest.approx(1 / curvature)
+    train(network, X, Y, progress=False)
+    np.testing.assert_allclose(network.W.detach(), np.linalg.lstsq(X, Y)[0], atol=1e-6)
+    with pytest.raises(ValueError, match="^y must"):
+        train(network, X, Y[:, 0], progress=False)
+    with pytest.raises(ValueError, match="^rates must"):
+        train(network, X, Y, rates=[-1.0], progress=False)
