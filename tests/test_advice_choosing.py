@@ -105,17 +105,30 @@ def on_flowers(task, n, rng):
     flower, sources = photographs()
     answers = flower.target[:, flower.target_names.index(task)]
     sample = shelf.draw(flower.data, answers, sources, n, 1.0, rng)
-    return sample.choices() | {"mixture": sample.mixture(6, 0.1)}
+    mixtures = {f"ridge {p:g}": sample.mixture(6, p) for p in (0.1, 1)}
+    return sample.choices() | mixtures
 
 
-def test_where_a_source_stands_out_the_plain_choice_gains():
+def test_where_a_source_stands_out_the_plain_choice_gains_and_elsewhere_it_does_not():
     seeds = range(5000, 5040)
-    for task in "horizontal edge", "vertical edge":
-        risks = mean(on_flowers, task, 40, seeds=seeds)
+    for task in "mean", "horizontal edge", "vertical edge":
+        risks = mean(on_flowers, task, 20, seeds=seeds)
         assert risks["plain"] < 0.95 and risks["cautious"] > 0.95
-        assert risks["mixture"] < 0.95
-    risks = mean(on_flowers, "edge strength", 40, seeds=seeds)
-    assert risks["plain"] > 1.1 and abs(risks["cautious"] - 1) < 0.02
+        assert risks["best"] < 0.6 and risks["ridge 0.1"] < 1
+    assert mean(on_flowers, "centre", 20, seeds=seeds)["plain"] > 0.75
+    for task in "edge strength", "contrast":
+        risks = mean(on_flowers, task, 20, seeds=seeds)
+        assert risks["plain"] > 1.1 and abs(risks["cautious"] - 1) < 0.02
+
+
+def test_five_samples_are_too_few_to_choose_and_a_strong_ridge_spoils_the_mixture():
+    seeds = range(5000, 5040)
+    risks = {task: mean(on_flowers, task, 5, seeds=seeds) for task in photographs()[0].target_names}
+    for task in "centre", "edge strength", "contrast":
+        assert risks[task]["plain"] > 1.1
+    for task in "centre", "mean":  # a tenth of the draws decide the mean: three times as many
+        risks = mean(on_flowers, task, 5, seeds=range(5000, 5120))
+        assert risks["cautious"] < 1 < 5 < risks["ridge 1"]
 
 
 def test_the_recipe_runs_as_printed():
