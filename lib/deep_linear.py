@@ -640,7 +640,7 @@ def _check_layers(norms, rates, source, batches=False):
 
 
 def _speeds(norms, rates):
-    """ρ_j = (η_j/v_j²)/(η₁/‖W₁‖²) for j = 2, …, L: a list of arrays (...)."""
+    """ζ_j = (η_j/v_j²)/(η₁/‖W₁‖²) for j = 2, …, L: a list of arrays (...)."""
     pace = rates / norms / norms
     return [pace[..., j] / pace[..., 0] for j in range(1, norms.shape[-1])]
 

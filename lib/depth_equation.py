@@ -59,7 +59,7 @@ def log_scale_of_layers(seen, unseen, learned, change, speeds):
     seen, unseen, learned, change : float or array
         As in ``log_scale``.
     speeds : list of L − 1 floats or arrays
-        ρ_j = (η_j/v_j²)/(η₁/‖u‖²) ≥ 0 at the start, for j = 2, …, L: how fast a layer grows,
+        ζ_j = (η_j/v_j²)/(η₁/‖u‖²) ≥ 0 at the start, for j = 2, …, L: how fast a layer grows,
         relative to its size, as the first one does by one part in two. 1 if balanced, 0 if frozen.
 
     Returns
@@ -68,8 +68,8 @@ def log_scale_of_layers(seen, unseen, learned, change, speeds):
 
     Notes
     -----
-    Let ξ = (x − ‖u(0)‖²)/‖u(0)‖². Then v_j(∞)²/v_j(0)² = 1 + ρ_jξ, and the equation of thm-layers
-    is (1 + ξ/s) ∏_j (1 + ρ_jξ) = (‖P_∥θ_T‖/‖P_∥θ_S‖)², with s = ‖P_∥θ_S‖²/‖θ_S‖². It is solved for
+    Let ξ = (x − ‖u(0)‖²)/‖u(0)‖². Then v_j(∞)²/v_j(0)² = 1 + ζ_jξ, and the equation of thm-layers
+    is (1 + ξ/s) ∏_j (1 + ζ_jξ) = (‖P_∥θ_T‖/‖P_∥θ_S‖)², with s = ‖P_∥θ_S‖²/‖θ_S‖². It is solved for
     w, the logarithm of the factor that changes most: the others are weighted means of e^w and 1, so
     that none loses its digits near 0. Source: thm-layers.
     """
@@ -78,7 +78,7 @@ def log_scale_of_layers(seen, unseen, learned, change, speeds):
         return np.zeros(np.broadcast(seen, unseen, learned, change).shape)
     seen, unseen, log_ratio = _shares(seen, unseen, learned, change)
     fastest = np.max(np.broadcast_arrays(*speeds), axis=0)
-    ahead = np.maximum((fastest - 1) * seen - unseen, 0)  # s max ρ − 1, if above 0
+    ahead = np.maximum((fastest - 1) * seen - unseen, 0)  # s max ζ − 1, if above 0
     parts = [(np.ones_like(seen), ahead)]  # of each factor: the weights of e^w and 1
     for speed in speeds:
         behind = np.where(ahead > 0, (fastest - speed) * seen, unseen + (1 - speed) * seen)

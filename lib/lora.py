@@ -19,8 +19,8 @@ __all__ = ["adapter_risk", "finetune", "frozen_risk"]
 def finetune(X, y, source, start, rates=(1.0, 1.0)):
     """End point of gradient flow on an adapter of rank one, b(0) = ``start`` and a(0) = 0.
 
-    θ_S + P_∥u + aP_⊥b(0), with ρ = η_B/η_A, p = ‖P_∥b(0)‖² and
-    a² = (√(p² + 4ρ‖P_∥u‖²) − p)/(2ρ): what the start had in the blind spot stays, at the height a.
+    θ_S + P_∥u + aP_⊥b(0), with ω = η_B/η_A, p = ‖P_∥b(0)‖² and
+    a² = (√(p² + 4ω‖P_∥u‖²) − p)/(2ω): what the start had in the blind spot stays, at the height a.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def finetune(X, y, source, start, rates=(1.0, 1.0)):
     rounding *= max(X.shape) * np.linalg.norm(start / size) * np.linalg.norm(answers)
     if abs(slope) <= rounding:
         return source.copy()
-    # a²(p + ρa²) = ‖P_∥u‖², because P_∥b = P_∥u/a at the end, and ‖P_∥b‖² − ρa² never changes.
+    # a²(‖P_∥b(0)‖² + ωa²) = ‖P_∥u‖²: P_∥b = P_∥u/a at the end, ‖P_∥b‖² − ωa² never changes.
     p, length = np.linalg.norm(seen), np.linalg.norm(gap)
     z = 2 * math.sqrt(rates[0] / rates[1]) * (length / p) / p
     a = math.copysign(length / p * math.sqrt(2 / (1 + math.hypot(1, z))), slope)

@@ -32,14 +32,15 @@ def even(seed, d=50, exponent=0.5):
     return TransferProblem.from_gap(population, gap)
 
 
-def columns(rates, rank, seeds=SEEDS, n=15):
+def columns(rates, rank, seeds=SEEDS, n=15, size=1.0):
     """Mean risk of adapters from the usual start over that of training all weights."""
     risks = []
     for seed in seeds:
         problem, rng = even(seed), np.random.default_rng(seed)
         X, y = problem.sample(n, rng)
-        network = LowRankAdapter.usual(problem.source, rank, 1.0, rng)
-        ends = fit(network, X, y, rates), finetune(X, y, problem.source)
+        network = LowRankAdapter.usual(problem.source, rank, size, rng)
+        step = 0.5 / size**2 if size > 1 else 0.2
+        ends = fit(network, X, y, rates, step), finetune(X, y, problem.source)
         risks.append(problem.risk(np.stack(ends)))
     adapter, full = np.mean(risks, axis=0)
     return adapter / full
@@ -208,6 +209,37 @@ def test_no_peak_if_both_sides_are_trained():
     assert peak[0] > peak[1] > peak[2] > 0.98
     assert peak[0] < 3 and peak[1] < 1.8 and peak[2] < 1.3
     assert 0.7 < columns((1, 1), 4, range(1000, 1004)) / peak[1] < 1.4
+
+
+def test_a_large_start_brings_the_peak_back():
+    """At s = 10 the input side hardly moves: worst at h = n, as if it were frozen."""
+    peak, beyond = (columns(None, rank, range(1000, 1004), size=10.0) for rank in (15, 60))
+    assert peak > 3 > 2 > beyond
+
+
+def test_for_a_gap_at_the_top_a_large_start_costs_several_times_the_risk():
+    """On λ = i⁻², and its price is ‖P_∥u‖² tr(P_⊥Σ)/(n − 2) in the mean over starts."""
+    d, n = 50, 15
+    population = Population.power_law(d, 2)
+    gap = np.where(np.arange(d) < 5, 1.0, 0)
+    problem = TransferProblem.from_gap(population, gap / math.sqrt(population.squared_norm(gap)))
+    times = []
+    for seed in range(1000, 1010):
+        rng = np.random.default_rng(seed)
+        X, y = problem.sample(n, rng)
+        full = finetune(X, y, problem.source)
+        starts = rng.standard_normal((400, d)) / math.sqrt(d)
+        small, large = (
+            problem.risk(np.stack([lora.finetune(X, y, problem.source, s * b) for b in starts]))
+            for s in (0.3, 1e4)
+        )
+        learned = (full - problem.source) @ (full - problem.source)
+        blind = np.eye(d) - np.linalg.pinv(X) @ X
+        price = learned * np.trace(blind @ population.covariance()) / (n - 2)
+        assert abs(z_scores(large, problem.risk(full) + price)) < 4.5
+        times.append([problem.risk(full), small.mean(), large.mean()])
+    full, small, large = np.mean(times, axis=0)
+    assert small / full < 1.3 < 4 < large / full
 
 
 def test_a_frozen_side_is_worst_at_as_many_columns_as_samples():
