@@ -119,6 +119,7 @@ def deep():
     return show_all(
         "Deep linear networks",
         deep_linear.end_point_table,
+        deep_linear.layer_end_point_table,
         deep_linear.learning_curve_table,
         deep_linear.layer_curve_table,
     )

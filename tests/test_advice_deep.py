@@ -178,3 +178,25 @@ def test_weight_decay_forgets_at_a_known_rate():
         expected = (1 - 0.01 * decay) ** 300 * blind @ start[0].numpy()
         found = blind @ network.weights[0].detach().numpy()
         np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_adam_moves_all_coordinates_alike_and_descent_those_that_vary(seed):
+    rng = np.random.default_rng(seed)
+    X = Population.power_law(40, 1.5).sample(12, rng)
+    source, other = rng.standard_normal((2, 40)) / math.sqrt(10)
+    inputs, labels = torch.from_numpy(X), torch.from_numpy(X @ (3 * source + other / 3))
+    ratio = {}
+    for method, rate in ((torch.optim.SGD, 0.02), (torch.optim.Adam, 0.003)):
+        network = networks.DeepLinearNetwork.balanced(source, 2, 5, np.random.default_rng(0))
+        start = network.layers()[0]
+        optimiser = method(network.parameters(), lr=rate)
+        for _ in range(2000):
+            optimiser.zero_grad()
+            ((network(inputs) - labels).square().mean() / 2).backward()
+            optimiser.step()
+        moved = ((network.layers()[0] - start) ** 2).reshape(4, -1).mean(axis=1) ** 0.5
+        ratio[method] = moved[0] / moved[3]
+    assert ratio[torch.optim.SGD] > 1.25
+    assert 0.5 < ratio[torch.optim.Adam] < 1.15
+    assert ratio[torch.optim.SGD] > 1.4 * ratio[torch.optim.Adam]

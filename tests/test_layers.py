@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.integrate
 import scipy.linalg
+import torch
 from hypothesis import assume, given, settings
 from strategies import problems, seeds
 
@@ -337,3 +338,131 @@ def test_a_curve_is_refused_exactly_if_one_of_its_end_points_is(seed):
     ]
     problem = TransferProblem(Population.isotropic(9), source, target)
     assert refused(lambda: layer_curve(problem, X, norms)) == any(each)
+
+
+@given(seeds, st.integers(2, 4))
+@settings(max_examples=4, deadline=None)
+def test_descent_with_rates_of_its_own_ends_at_the_closed_form(seed, depth):
+    """Matrices in torch; the distance falls with the step, and is small at the smaller one."""
+    X, y, source, norms, rates = case(seed, depth, spread=0.3)
+    expected = finetune_layers(X, y, source, norms, rates)
+    layers = balanced_layers(source, depth, 3, np.random.default_rng(seed))
+    sizes = norms / np.linalg.norm(source) ** (1 / depth)
+    away = []
+    for step in (0.1, 0.025):
+        network = DeepLinearNetwork([s * W for s, W in zip(sizes, layers, strict=True)])
+        rate = step * training.stable_learning_rate(network, X) / rates.max()
+        training.train(
+            network, X, y, learning_rate=rate, rates=rates, tolerance=1e-14, progress=False
+        )
+        end = network.linear_map()
+        assume(np.linalg.norm(X @ end - y) < 1e-6 * np.linalg.norm(y))
+        away.append(np.linalg.norm(end - expected) / np.linalg.norm(expected))
+    assert away[1] < 0.02
+    assert away[1] < 0.5 * away[0] + 1e-7
+
+
+def conserved(layers, rates):
+    """W_jᵀW_j/η_j − W_{j+1}W_{j+1}ᵀ/η_{j+1}, all of them as one vector."""
+    pairs = zip(layers, layers[1:], rates, rates[1:], strict=False)
+    return np.concatenate([(A.T @ A / a - B @ B.T / b).ravel() for A, B, a, b in pairs])
+
+
+@pytest.mark.parametrize("width", [1, 4])
+def test_differences_of_squares_are_conserved_along_runs(width):
+    """At every recorded step, up to an error in proportion to the step; P_⊥W₁ to the last digit."""
+    rng = np.random.default_rng(width)
+    X, rates = rng.standard_normal((5, 12)), np.array([0.5, 1.0, 0.2])
+    y = rng.standard_normal(5)
+    drifts = []
+    for step in (0.1, 0.025):
+        network = DeepLinearNetwork.random(12, 3, width, 1.5, np.random.default_rng(0))
+        start = network.layers()
+        rate = step * training.stable_learning_rate(network, X)
+        run = training.train(
+            network,
+            X,
+            y,
+            learning_rate=rate,
+            rates=rates,
+            tolerance=1e-10,
+            record_every=20,
+            progress=False,
+        )
+        paths = [list(parameters.values()) for parameters in run.path]
+        assert len(paths) > 5 and run.losses[-1] < 1e-9 * run.losses[0]
+        before = conserved(start, rates)
+        drifts.append(max(np.abs(conserved(layers, rates) - before).max() for layers in paths))
+        for layers in paths:
+            moved = layers[0] - start[0]
+            assert np.abs(moved - np.linalg.pinv(X) @ (X @ moved)).max() < 1e-12
+    assert drifts[0] < 0.1 * np.abs(before).max()
+    assert 3 < drifts[0] / drifts[1] < 5
+
+
+def test_relu_units_conserve_their_difference_of_squares():
+    """‖w_r‖² − a_r² of each unit of a ReLU network, both layers trained."""
+    rng = np.random.default_rng(3)
+    X, y = (
+        torch.from_numpy(part) for part in (rng.standard_normal((6, 15)), rng.standard_normal(6))
+    )
+    start = [
+        torch.from_numpy(part) for part in (rng.standard_normal((8, 15)), rng.standard_normal(8))
+    ]
+    unseen = torch.eye(15) - torch.linalg.pinv(X) @ X
+    drifts = []
+    for rate in (0.004, 0.001):
+        W, a = (part.clone().requires_grad_() for part in start)
+        before, drift, first = W.square().sum(1) - a.square(), 0.0, None
+        for _ in range(int(4 / rate)):
+            loss = (torch.relu(X @ W.T) @ a - y).square().mean() / 2
+            first = loss.item() if first is None else first
+            gradients = torch.autograd.grad(loss, (W, a))
+            with torch.no_grad():
+                for part, gradient in zip((W, a), gradients, strict=True):
+                    part -= rate * gradient
+                drift = max(drift, (W.square().sum(1) - a.square() - before).abs().max().item())
+        assert loss.item() < 0.01 * first
+        assert ((W - start[0]) @ unseen).abs().max() < 1e-12
+        drifts.append(drift)
+    assert drifts[0] < 0.1 * before.abs().max()
+    assert 3 < drifts[0] / drifts[1] < 5
+
+
+def end_of_two_layers(X, Y, layers):
+    """Where gradient flow on two layers with several outputs ends."""
+    shapes, cut = [W.shape for W in layers], layers[0].size
+
+    def velocity(_, state):
+        W, V = state[:cut].reshape(shapes[0]), state[cut:].reshape(shapes[1])
+        gradient = X.T @ (X @ W @ V - Y)
+        return -np.concatenate([(gradient @ V.T).ravel(), (W.T @ gradient).ravel()])
+
+    state = np.concatenate([W.ravel() for W in layers])
+    run = scipy.integrate.solve_ivp(velocity, (0, 3000), state, "LSODA", rtol=1e-10, atol=1e-12)
+    end = run.y[:, -1]
+    product = end[:cut].reshape(shapes[0]) @ end[cut:].reshape(shapes[1])
+    np.testing.assert_allclose(X @ product, Y, atol=1e-8)
+    return product
+
+
+@pytest.mark.parametrize("outputs", [1, 2, 3])
+def test_weights_of_samples_move_the_end_only_with_several_outputs(outputs):
+    """With one output the row space and the labels determine the end; with more they do not."""
+    far = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        X, source = rng.standard_normal((5, 12)), rng.standard_normal((12, outputs))
+        Y = X @ (source + rng.standard_normal((12, outputs)))
+        left, s, right = np.linalg.svd(source, full_matrices=False)
+        layers = [left * np.sqrt(s), np.sqrt(s)[:, None] * right]
+        root = np.sqrt(rng.uniform(0.2, 2, (5, 1)))
+        ends = end_of_two_layers(X, Y, layers), end_of_two_layers(root * X, root * Y, layers)
+        if outputs == 1:
+            expected = finetune(X, Y[:, 0], source[:, 0], 2)
+            np.testing.assert_allclose(ends[0][:, 0], expected, rtol=1e-7, atol=1e-8)
+        far.append(np.linalg.norm(ends[0] - ends[1]) / np.linalg.norm(ends[0]))
+    if outputs == 1:
+        assert max(far) < 1e-8
+    else:
+        assert min(far) > 2e-4
