@@ -26,6 +26,7 @@ __all__ = [
     "symmetric",
 ]
 
+_INFINITE = ("ridge", "source_ridge", "source_samples", "times")  # numbers that may be
 _EPS = float(np.finfo(np.float64).eps)
 
 
@@ -184,11 +185,11 @@ def depth(name, value, *, infinite=True):
 def amounts(**values):
     """Arrays of numbers that are not negative, of shapes that broadcast, with as many axes each.
 
-    Those called ``ridge`` or ``times`` may be infinite.
+    Ridges, ``times`` and ``source_samples`` may be infinite.
     """
     result = []
     for name, value in values.items():
-        amount = array(name, value, (...,), infinite=name in ("ridge", "times"))
+        amount = array(name, value, (...,), infinite=name in _INFINITE)
         if amount.size and amount.min() < 0:
             raise ValueError(f"{name} must be at least 0, got {amount.min():g}")
         result.append(amount)

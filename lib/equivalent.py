@@ -178,7 +178,10 @@ class Level:
 
         Without noise it is linear in the ``energies`` (..., d), which may be mixed products.
         """
-        bias = self.bias(energies)
+        return self.amplified(self.bias(energies), noise)
+
+    def amplified(self, bias, noise=0.0):
+        """E R for a given ``bias``, of any shape that n broadcasts to."""
         with np.errstate(over="ignore", invalid="ignore"):
             return bias + np.where(self.df2 > 0, self.df2 * self._spread(bias, noise), 0.0)
 

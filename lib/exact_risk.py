@@ -27,7 +27,15 @@ from lib.equivalent import Spectrum
 from lib.numerics import unit
 from lib.problem import Population, TransferProblem
 
-__all__ = ["deep_linear_risk", "effective_ridge", "linear_risk"]
+__all__ = [
+    "deep_linear_risk",
+    "effective_ridge",
+    "finite_source_risk",
+    "linear_risk",
+    "shifted_risk",
+]
+
+_BLOCK = 1 << 21  # numbers held at a time
 
 
 def effective_ridge(eigenvalues, n, ridge=0.0):
@@ -110,6 +118,130 @@ def linear_risk(problem, n, ridge=0.0, noise=0.0):
     spectrum, energies, size = gap_energies(problem)
     level = spectrum.level(n, ridge)
     return checks.plain(in_units(level.risk(energies, noise / size), size))
+
+
+def finite_source_risk(
+    problem,
+    n,
+    source_samples,
+    *,
+    source_ridge=0.0,
+    source_noise=0.0,
+    ridge=0.0,
+    noise=0.0,
+    source_population=None,
+):
+    """E R after fine-tuning a source that was itself learned from finitely many samples.
+
+    ``linear_risk`` with uᵢ² replaced by its mean,
+    (θ_{T,i} − λᵢθ_{S,i}/(λᵢ+κ_S))² + λᵢ(R_S + σ_S²)/((λᵢ+κ_S)²n_S).
+
+    Parameters
+    ----------
+    problem : TransferProblem
+        The true teachers θ_S, which pretraining has samples of, and θ_T, and the target inputs.
+    n : float or array
+        Number of target samples, at least 0.
+    source_samples : float or array
+        n_S ≥ 0, on which the source is trained from scratch. Infinity is a source without error on
+        the directions that its inputs see, whatever the ridge.
+    source_ridge, source_noise : float or array
+        δ_S in ‖Xθ − y‖² + δ_S‖θ‖², infinity allowed, and σ_S, of pretraining.
+    ridge, noise : float or array
+        δ and σ of fine-tuning, as in ``linear_risk``.
+    source_population : Population, optional
+        The source inputs; None takes those of the target.
+
+    Returns
+    -------
+    float, or array of the common shape of all numbers
+        A batch of teachers comes first. Infinite at either interpolation peak.
+
+    Notes
+    -----
+    As exact as ``linear_risk`` is for both trainings. Cost: O(d) for each value, O(d²) if the two
+    populations have different eigenvectors. Source: thm-finite-source.
+
+    Examples
+    --------
+    Isotropic inputs, one task: what n samples miss of what n_S samples missed.
+
+    >>> problem = TransferProblem(Population.isotropic(4), [1, 0, 0, 0], [1, 0, 0, 0])
+    >>> round(finite_source_risk(problem, 1, 2), 12)
+    0.375
+    """
+    amounts = checks.amounts(
+        n=n,
+        source_samples=source_samples,
+        source_ridge=source_ridge,
+        source_noise=source_noise,
+        ridge=ridge,
+        noise=noise,
+    )
+    estimate = EstimatedSource(problem, source_population)
+    spectrum, size = Spectrum(problem.population.eigenvalues), estimate.size
+    shape = np.broadcast_shapes(*(amount.shape for amount in amounts))
+    flat = [np.broadcast_to(amount, shape).ravel() for amount in amounts]
+    many = max(1, _BLOCK // problem.gap.size)
+    parts = [np.zeros((*problem.gap.shape[:-1], 0))]
+    for start in range(0, flat[0].size, many):
+        n, samples, *options = (amount[start : start + many] for amount in flat)
+        source_ridge, source_noise, ridge, noise = options
+        before, level = estimate.level(samples, source_ridge), spectrum.level(n, ridge)
+        spread = np.where(np.isinf(samples), 0.0, estimate.spread(before, source_noise))
+        weights = problem.population.eigenvalues * shares(level, problem.population)[1] ** 2
+        bias = np.vecdot(estimate.squares(before, spread), weights)
+        parts.append(level.amplified(bias, noise / size))
+    risk = np.concatenate(parts, axis=-1)
+    return checks.plain(in_units(risk.reshape((*risk.shape[:-1], *shape)), size))
+
+
+def shifted_risk(problem, population, n, ridge=0.0, noise=0.0):
+    """E R on test inputs of another second moment Σ′ than that of the samples.
+
+    κ²uᵀAΣ′Au + tr(AΣAΣ′)(R + σ²)/n with A = (Σ+κI)⁻¹, where R is the ``linear_risk``.
+
+    Parameters
+    ----------
+    problem : TransferProblem
+        The teachers, and the inputs of the samples, Σ.
+    population : Population
+        The test inputs, Σ′; of any eigenvectors.
+    n, ridge, noise : float or array
+        As in ``linear_risk``.
+
+    Returns
+    -------
+    float, or array of the common shape of n, ``ridge`` and ``noise``
+        A batch of teachers comes first.
+
+    Notes
+    -----
+    As exact as ``linear_risk``. Cost: O(d) for each value, O(d²) if the two populations have
+    different eigenvectors. Source: thm-shift; Canatar, Bordelon and Pehlevan 2021.
+
+    Examples
+    --------
+    Tested is the one direction in which the samples do not vary: nothing is learned there.
+
+    >>> problem = TransferProblem(Population([1, 1, 0]), [0, 0, 0], [1, 1, 1])
+    >>> float(shifted_risk(problem, Population([1, 0, 0], np.eye(3)[::-1]), 1))
+    1.0
+    """
+    n, ridge, noise = checks.amounts(n=n, ridge=ridge, noise=noise)
+    spectrum, energies, size = gap_energies(problem)
+    tested, own = _population("population", population, problem), problem.population
+    level = spectrum.level(n, ridge)
+    _, unseen, slope = shares(level, own)
+    gap = own.coordinates(problem.gap / size)
+    left = unseen * np.expand_dims(gap, tuple(range(-1 - level.n.ndim, -1)))
+    if _same_axes(own, tested):
+        bias, seen = np.vecdot(tested.eigenvalues, left**2), slope @ tested.eigenvalues
+    else:
+        turned = own.coordinates(np.eye(own.dim)).T  # the eigenvectors of Σ, as rows
+        bias, seen = tested.squared_norm(left @ turned), slope @ tested.squared_norm(turned)
+    spread = level.spread(energies, noise / size)
+    return checks.plain(in_units(bias + np.where(seen > 0, seen * spread, 0.0), size))
 
 
 def deep_linear_risk(problem, n, depth):
@@ -208,6 +340,63 @@ class DeepRisk:
         return np.maximum(rest + more * (2 * cross + more * source), 0.0)
 
 
+class EstimatedSource:
+    """What a source trained on k numbers of samples leaves of the gap, in units of ``size``.
+
+    Semi-public; made for ``planning``. Along the eigenvectors of the target inputs.
+    """
+
+    def __init__(self, problem, population=None):
+        checks.instance("problem", problem, TransferProblem)
+        self.target = problem.population
+        self.population = _population("source_population", population, problem)
+        self.spectrum = Spectrum(self.population.eigenvalues)
+        self.size = unit(problem.source, problem.target)
+        source, gap = problem.source / self.size, problem.gap / self.size
+        self._gap = self.target.coordinates(gap)[..., None, :]
+        self._source = self.population.coordinates(source)
+        self.ignored = self.target.coordinates(problem.target / self.size) ** 2  # without source
+        self._turn = None
+        if not _same_axes(self.population, self.target):
+            axes = self.population.coordinates(np.eye(self.target.dim)).T
+            self._turn = self.target.coordinates(axes)  # (eigenvectors of source inputs, of target)
+
+    def level(self, samples, ridge):
+        """The level of pretraining; of infinitely many samples, that of as many as see all."""
+        endless = np.isinf(samples)
+        samples = np.where(endless, self.spectrum.rank, samples)
+        return self.spectrum.level(samples, np.where(endless, 0.0, ridge))
+
+    def spread(self, level, noise):
+        """(R_S + σ_S²)/n_S, (..., k)."""
+        return level.spread(self._source**2, noise / self.size)
+
+    def squares(self, level, spread):
+        """E uᵢ², (..., k, d)."""
+        mean, _, weight, _ = self._moments(level)
+        return mean**2 + np.where(weight > 0, weight * spread[..., None], 0.0)
+
+    def slopes(self, level, spread):
+        """Derivatives of ``squares`` along log κ_S at a fixed n_S, and the sizes of their terms."""
+        mean, moved, weight, waned = self._moments(level)
+        seen, unseen, _ = shares(level, self.population)
+        # Along log κ, seen falls and unseen grows by seen · unseen.
+        turn = 2 * np.sum(seen**2 * unseen, axis=-1) / level.spare
+        pull = turn * (level.pull(self._source**2) - spread)
+        terms = 2 * mean * moved, weight * pull[..., None], -waned * spread[..., None]
+        return sum(terms), sum(np.abs(term) for term in terms)
+
+    def _moments(self, level):
+        """Mean, its derivative, variance per ``spread``, minus its derivative, (..., k, d) each."""
+        seen, unseen, weight = shares(level, self.population)
+        lost, waned = unseen * self._source[..., None, :], 2 * unseen * weight
+        moved = seen * lost
+        if self._turn is not None:
+            lost, moved = lost @ self._turn, moved @ self._turn
+            weight, waned = weight @ self._turn**2, waned @ self._turn**2
+        return self._gap + lost, moved, weight, waned
+
+
 def gap_energies(problem):
     """The spectrum, the uᵢ² (..., d) in units of ``size`` squared, and ``size``. Semi-public."""
     checks.instance("problem", problem, TransferProblem)
@@ -219,3 +408,34 @@ def gap_energies(problem):
 def in_units(risk, size):
     """A risk that was computed for teachers in units of ``size``."""
     return risk * size * size
+
+
+def _population(name, population, problem):
+    """``population``, or that of ``problem`` for None; of as many dimensions."""
+    if population is None:
+        return problem.population
+    checks.instance(name, population, Population)
+    if population.dim != problem.population.dim:
+        raise ValueError(
+            f"{name} must have the dimension of problem, {problem.population.dim}, "
+            f"got {population.dim}"
+        )
+    return population
+
+
+def _same_axes(one, other):
+    """Whether two populations have the same eigenvectors, in the same order."""
+    if one.eigenvectors is None or other.eigenvectors is None:
+        return one.eigenvectors is other.eigenvectors
+    return one.eigenvectors is other.eigenvectors or np.array_equal(
+        one.eigenvectors, other.eigenvectors
+    )
+
+
+def shares(level, population):
+    """λᵢ/(λᵢ+κ), κ/(λᵢ+κ) and λᵢ/(λᵢ+κ)² for all eigenvalues, (*n, d) each. Semi-public."""
+    positive = population.eigenvalues[population.eigenvalues > 0]
+    seen, unseen = level.shares(positive)
+    rest = [(0, 0)] * level.kappa.ndim + [(0, population.dim - positive.size)]
+    weight = seen * (seen / positive)
+    return np.pad(seen, rest), np.pad(unseen, rest, constant_values=1.0), np.pad(weight, rest)

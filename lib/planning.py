@@ -11,16 +11,34 @@ import math
 from functools import partial
 
 import numpy as np
+from scipy.differentiate import derivative
 
 from lib import checks
-from lib.exact_risk import DeepRisk, gap_energies, in_units
+from lib.equivalent import Spectrum
+from lib.exact_risk import (
+    DeepRisk,
+    EstimatedSource,
+    finite_source_risk,
+    gap_energies,
+    in_units,
+    shares,
+)
 from lib.linear_regression import FlowRisk
-from lib.numerics import minima
+from lib.numerics import minima, ten_digits
 from lib.problem import TransferProblem
 
-__all__ = ["optimal_ridge", "optimal_stopping_time", "risk_profile", "sample_complexity"]
+__all__ = [
+    "exchange_rate",
+    "optimal_ridge",
+    "optimal_source_ridge",
+    "optimal_stopping_time",
+    "risk_profile",
+    "sample_complexity",
+]
 
 _LOUD = 1e50  # σ over the size of what is to be learned, beyond which nothing else counts
+_WIDE = 1e6  # so far beyond where a ridge makes a difference
+_STEP = 0.25  # of a sample, at first, for derivatives
 _PIECES = 8  # an interval that may hide a risk above the target is cut into so many
 
 
@@ -206,6 +224,134 @@ def _optimal_ridge(spectrum, energies, n, noise):
     level = spectrum.at(kappa, n)
     best = np.argmin(level.spread(energies, sigma))
     return 0.0 if start and best == 0 else float(level.ridge[best])
+
+
+def optimal_source_ridge(
+    problem, n, source_samples, *, source_noise=0.0, ridge=0.0, source_population=None
+):
+    """δ_S*, the ridge of pretraining after which ``finite_source_risk`` is least.
+
+    At n = 0 and for a target that is the source it is the best for the source's own task. For
+    transfer another is best; the noise of the target's labels does not matter.
+
+    Parameters
+    ----------
+    problem, n, source_samples, source_noise, ridge, source_population
+        As in ``finite_source_risk``.
+
+    Returns
+    -------
+    float, or array of the common shape of n, ``source_samples``, ``source_noise`` and ``ridge``
+        0 where interpolation is best or all ridges are equally good; infinity where the source is
+        best ignored. A batch of teachers comes first.
+
+    Notes
+    -----
+    The risk is Σᵢ λᵢ(κ/(λᵢ+κ))² E uᵢ², up to a factor and to what noise adds: E uᵢ² counts as far
+    as the target samples do not see it. The minima are found from the derivative along κ_S, as in
+    ``optimal_ridge``. Cost: a scan, O(d) per point, for each set of numbers; O(d²) if the
+    populations have different eigenvectors. Source: thm-finite-source.
+    """
+    numbers = {"source_samples": source_samples, "source_noise": source_noise}
+    shape, (n, ridge, *pretraining) = _common(n=n, ridge=ridge, **numbers)
+    own = checks.instance("problem", problem, TransferProblem).population
+    level = Spectrum(own.eigenvalues).level(n, ridge)
+    weights = own.eigenvalues * shares(level, own)[1] ** 2
+    ridges = [
+        [_source_ridge(estimate, *one) for one in zip(weights, *pretraining, strict=True)]
+        for estimate in (EstimatedSource(one, source_population) for one in problem.each())
+    ]
+    return checks.plain(np.reshape(ridges, (*problem.gap.shape[:-1], *shape)))
+
+
+def _source_ridge(estimate, weights, samples, noise):
+    """δ_S* where an error of the source along an eigenvector counts with ``weights`` (d,)."""
+    spectrum = estimate.spectrum
+    if not 0 < samples < math.inf or spectrum.rank == 0:
+        return 0.0
+    values, counts = spectrum.values, spectrum.counts
+    variance = (noise / estimate.size) ** 2 / spectrum.unit
+    start = spectrum.level(samples).kappa.item() / spectrum.unit
+
+    def slope(x):
+        level = spectrum.at(np.exp(x), samples)
+        slopes, sizes = estimate.slopes(level, estimate.spread(level, noise))
+        with np.errstate(invalid="ignore"):
+            return np.nan_to_num((slopes @ weights) / (sizes @ weights))
+
+    # Below ``low`` as good as no ridge, above ``high`` as good as no source.
+    low = start or min(values[-1], variance / samples or math.inf) / _WIDE
+    high = max(values[0], (counts @ values + variance * counts.sum()) / samples) * _WIDE
+    level = spectrum.at(np.append(low, minima(slope, low, high)), samples)
+    risks = estimate.squares(level, estimate.spread(level, noise)) @ weights
+    best = np.argmin(ten_digits(np.append(risks, estimate.ignored @ weights)))
+    if best == risks.size:
+        return math.inf
+    return float(level.ridge[best]) if best > 0 else 0.0
+
+
+def exchange_rate(
+    problem,
+    n,
+    source_samples,
+    *,
+    source_ridge=0.0,
+    source_noise=0.0,
+    ridge=0.0,
+    noise=0.0,
+    source_population=None,
+):
+    """How many source samples one more target sample is worth, (∂R/∂n)/(∂R/∂n_S).
+
+    Parameters
+    ----------
+    problem, n, source_samples, source_ridge, source_noise, ridge, noise, source_population
+        As in ``finite_source_risk``; source samples are finite here.
+
+    Returns
+    -------
+    float, or array of the common shape of all numbers
+        At the margin, at equal risk. Negative where one of the two hurts, as at a peak; infinite
+        where source samples change nothing. A batch of teachers comes first.
+
+    Notes
+    -----
+    SciPy's finite differences, to about eight digits. For isotropic inputs, no noise and no ridge
+    it is (d‖θ_T‖²/(2θ_Sᵀθ_T − ‖θ_S‖²) − n_S)/(d − n). Cost: that of ``finite_source_risk`` some 40
+    times. Source: thm-finite-source, cor-exchange.
+    """
+    numbers = {"n": n, "source_samples": source_samples, "source_ridge": source_ridge}
+    numbers |= {"source_noise": source_noise, "ridge": ridge, "noise": noise}
+    shape, flat = _common(**numbers)
+    numbers = dict(zip(numbers, flat, strict=True))
+    if np.isinf(numbers["source_samples"]).any():
+        raise ValueError("source_samples must be finite, got inf")
+
+    def slope(name, one):
+        def risk(x, k):
+            picked = {key: value[k] for key, value in numbers.items()} | {name: x}
+            return finite_source_risk(one, **picked, source_population=source_population)
+
+        at = numbers[name]
+        found = derivative(
+            risk,
+            at,
+            args=(np.arange(at.size),),
+            initial_step=_STEP,
+            step_direction=np.where(at < _STEP, 1, 0),
+        )
+        return found.df
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rates = [slope("n", one) / slope("source_samples", one) for one in problem.each()]
+    return checks.plain(np.reshape(rates, (*problem.gap.shape[:-1], *shape)))
+
+
+def _common(**values):
+    """The common shape of numbers, and each as a flat array of that many."""
+    amounts = checks.amounts(**values)
+    shape = np.broadcast_shapes(*(amount.shape for amount in amounts))
+    return shape, [np.broadcast_to(amount, shape).ravel() for amount in amounts]
 
 
 def optimal_stopping_time(problem, X, noise=0.0):

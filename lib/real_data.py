@@ -36,7 +36,6 @@ __all__ = [
     "misfit_risk",
     "photographs",
     "rank_correlations",
-    "shifted_risk",
     "surrogates",
     "task_gaps",
     "transfer",
@@ -310,34 +309,6 @@ def rank_correlations(inputs, moment, n, other=None):
         }
         rows.append({name: spearmanr(risk, m).statistic for name, m in measures.items()})
     return pd.DataFrame(rows)
-
-
-def shifted_risk(population, training, gaps, n):
-    """Forecast of the risk of gaps if samples come from another population than test inputs.
-
-    Parameters
-    ----------
-    population, training : Population
-        Where risk is measured (Σ), and where samples are drawn (Σ').
-    gaps : array (g, d)
-    n : int
-        Number of samples, less than d.
-
-    Returns
-    -------
-    array (g,)
-
-    Notes
-    -----
-    Cost: O(d³). Source: Canatar, Bordelon and Pehlevan (2021); for Σ' = Σ it is thm-exact-risk.
-    """
-    S, T = population.covariance(), training.covariance()
-    gaps = checks.array("gaps", gaps, (None, population.dim))
-    kappa = exact_risk.effective_ridge(training.eigenvalues, n)
-    A = np.linalg.inv(T + kappa * np.eye(len(T)))
-    own, tested = A @ T @ A, A @ S @ A
-    spill = np.trace(tested @ T) / (n - np.trace(own @ T))
-    return kappa**2 * np.einsum("ti,ij,tj->t", gaps, tested + spill * own, gaps)
 
 
 def surrogates(inputs, n):

@@ -33,7 +33,7 @@ from lib.problem import Population, TransferProblem
 RNG = np.random.default_rng(0)
 X, Z, TEST = RNG.standard_normal((4, 6)), RNG.standard_normal((9, 3)), RNG.standard_normal((5, 6))
 Y, THETA, SOURCES = RNG.standard_normal(4), RNG.standard_normal((2, 6)), RNG.standard_normal((3, 6))
-SPECTRUM = 1 / np.arange(1.0, 7)
+SPECTRUM, TURN = 1 / np.arange(1.0, 7), np.linalg.qr(RNG.standard_normal((6, 6)))[0]
 K, LAYERS = X @ X.T, [RNG.standard_normal(shape) for shape in ((6, 3), (3, 2), (2, 1))]
 N = np.array([2.0, 4, 7])
 
@@ -162,6 +162,37 @@ CALLS = {
         },
         (0, 2),
     ),
+    "exact_risk.finite_source_risk": (
+        lambda spectrum, teachers, ridge, noise: exact_risk.finite_source_risk(
+            transfer(spectrum, teachers),
+            N,
+            3,
+            source_ridge=ridge,
+            source_noise=noise,
+            ridge=2 * ridge,
+            noise=noise / 2,
+            source_population=Population(spectrum, TURN),
+        ),
+        {
+            "spectrum": (SPECTRUM, 2, 0),
+            "teachers": (THETA, -1, 1),
+            "ridge": (0.3, 2, 0),
+            "noise": (0.5, 0, 1),
+        },
+        (0, 2),
+    ),
+    "exact_risk.shifted_risk": (
+        lambda spectrum, teachers, ridge, noise: exact_risk.shifted_risk(
+            transfer(spectrum, teachers), Population(spectrum, TURN), N, ridge, noise
+        ),
+        {
+            "spectrum": (SPECTRUM, 2, 0),
+            "teachers": (THETA, -1, 1),
+            "ridge": (0.3, 2, 0),
+            "noise": (0.5, 0, 1),
+        },
+        (0, 2),
+    ),
     "exact_risk.deep_linear_risk": (
         of_problem(exact_risk.deep_linear_risk, N, 3),
         {"spectrum": (SPECTRUM, 2, 0), "teachers": (THETA, -1, 1)},
@@ -206,6 +237,20 @@ CALLS = {
             "noise": (np.array(0.5), 0, 1),
         },
         (0, 2),
+    ),
+    "planning.optimal_source_ridge": (
+        lambda spectrum, teachers, noise: planning.optimal_source_ridge(
+            transfer(spectrum, teachers), N, 3, source_noise=noise
+        ),
+        {"spectrum": (SPECTRUM, 2, 0), "teachers": (THETA, -1, 1), "noise": (0.5, 0, 1)},
+        (2, 0),
+    ),
+    "planning.exchange_rate": (
+        lambda spectrum, teachers, noise: planning.exchange_rate(
+            transfer(spectrum, teachers), N, 2, source_noise=noise
+        ),
+        {"spectrum": (SPECTRUM, 2, 0), "teachers": (THETA, -1, 1), "noise": (0.5, 0, 1)},
+        (0, 0),
     ),
     "planning.optimal_stopping_time": (
         lambda spectrum, teachers, X, noise: planning.optimal_stopping_time(

@@ -15,7 +15,6 @@ from lib.real_data import (
     misfit_risk,
     photographs,
     rank_correlations,
-    shifted_risk,
     surrogates,
     task_gaps,
     transfer,
@@ -131,31 +130,6 @@ def test_ranks_are_of_the_sources_of_each_target(small):
     assert len(rank_correlations(inputs, M, 3)) == 6
 
 
-def test_shifted_risk_is_the_exact_risk_without_a_shift(small):
-    gaps = RNG.standard_normal((3, 6))
-    exact = exact_risk.linear_risk(TransferProblem.from_gap(small.population, gaps), 4)
-    found = shifted_risk(small.population, small.population, gaps, 4)
-    np.testing.assert_allclose(found, exact)
-
-
-def test_shifted_risk_is_that_of_simulation():
-    """Samples of one spectrum, test inputs of another that is turned against it."""
-    d, n, rng = 60, 20, np.random.default_rng(7)
-    turn = np.linalg.qr(rng.standard_normal((d, d)))[0]
-    training = Population.power_law(d, 0.7)
-    tested = Population(1 / np.arange(1, d + 1), turn)
-    gaps = rng.standard_normal((2, d)) / np.sqrt(d)
-    S, risks = tested.covariance(), []
-    for _ in range(300):
-        basis = np.linalg.qr(training.sample(n, rng).T)[0]
-        left = gaps - gaps @ basis @ basis.T
-        risks.append(np.einsum("ti,ij,tj->t", left, S, left))
-    found = shifted_risk(tested, training, gaps, n)
-    np.testing.assert_allclose(found, np.mean(risks, axis=0), rtol=0.04)
-    unshifted = exact_risk.linear_risk(TransferProblem.from_gap(training, gaps), n)
-    assert np.all(np.abs(unshifted / np.mean(risks, axis=0) - 1) > 0.1)
-
-
 @pytest.mark.parametrize("kind", ["Gaussian", "tails", "contrast", "bands", "replaced", "real"])
 def test_surrogates_share_the_second_moment(small, kind):
     """And what they are named after: coordinates, lengths, or the inputs themselves."""
@@ -209,11 +183,6 @@ def test_bad_input_is_named(small):
         (
             lambda: blind_spot_moments(Population.isotropic(2), lambda rng: np.eye(3), [1], 1),
             "draw",
-            ValueError,
-        ),
-        (
-            lambda: shifted_risk(small.population, small.population, np.ones((2, 5)), 1),
-            "gaps",
             ValueError,
         ),
         (
