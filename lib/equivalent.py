@@ -149,6 +149,7 @@ class Level:
             return
         kappa = self._kappa
         spare = spare + np.divide(ridge, kappa, out=np.zeros(kappa.shape), where=kappa > 0)
+        spare = np.where(np.isinf(ridge), n, spare)
         self.n, self.spare = n, np.maximum(spare, n - spectrum.rank)
 
     @property

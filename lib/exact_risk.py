@@ -155,7 +155,8 @@ def finite_source_risk(
     Returns
     -------
     float, or array of the common shape of all numbers
-        A batch of teachers comes first. Infinite at either interpolation peak.
+        A batch of teachers comes first. Infinite at either interpolation peak, but for that of the
+        source where as many target samples as dimensions make one forget the source.
 
     Notes
     -----
@@ -190,7 +191,8 @@ def finite_source_risk(
         before, level = estimate.level(samples, source_ridge), spectrum.level(n, ridge)
         spread = np.where(np.isinf(samples), 0.0, estimate.spread(before, source_noise))
         weights = problem.population.eigenvalues * shares(level, problem.population)[1] ** 2
-        bias = np.vecdot(estimate.squares(before, spread), weights)
+        squares = np.where(weights > 0, estimate.squares(before, spread), 0.0)
+        bias = np.vecdot(squares, weights)
         parts.append(level.amplified(bias, noise / size))
     risk = np.concatenate(parts, axis=-1)
     return checks.plain(in_units(risk.reshape((*risk.shape[:-1], *shape)), size))
@@ -230,6 +232,7 @@ def shifted_risk(problem, population, n, ridge=0.0, noise=0.0):
     """
     n, ridge, noise = checks.amounts(n=n, ridge=ridge, noise=noise)
     spectrum, energies, size = gap_energies(problem)
+    checks.instance("population", population, Population)
     tested, own = _population("population", population, problem), problem.population
     level = spectrum.level(n, ridge)
     _, unseen, slope = shares(level, own)
@@ -241,7 +244,9 @@ def shifted_risk(problem, population, n, ridge=0.0, noise=0.0):
         turned = own.coordinates(np.eye(own.dim)).T  # the eigenvectors of Σ, as rows
         bias, seen = tested.squared_norm(left @ turned), slope @ tested.squared_norm(turned)
     spread = level.spread(energies, noise / size)
-    return checks.plain(in_units(bias + np.where(seen > 0, seen * spread, 0.0), size))
+    with np.errstate(invalid="ignore"):
+        variance = np.where(seen > 0, seen * spread, 0.0)
+    return checks.plain(in_units(bias + variance, size))
 
 
 def deep_linear_risk(problem, n, depth):
@@ -371,10 +376,24 @@ class EstimatedSource:
         """(R_S + σ_S²)/n_S, (..., k)."""
         return level.spread(self._source**2, noise / self.size)
 
+    def growth(self, level, noise):
+        """Derivatives of ``squares`` in n_S at a fixed ridge, (..., k, d)."""
+        mean, moved, weight, waned = self._moments(level)
+        seen, unseen, _ = shares(level, self.population)
+        spread, spare = self.spread(level, noise), level.spare
+        # With one sample more log κ falls by 1/(n − df₂), and df₂ grows by ``turn`` times that.
+        turn = 2 * np.sum(seen**2 * unseen, axis=-1)
+        felt = self.population.eigenvalues * self._source[..., None, :] ** 2
+        fall = 2 * np.vecdot(seen * unseen**2, felt)
+        spread_falls = (fall + spread * (spare - turn)) / spare**2
+        moved = 2 * mean * moved - waned * spread[..., None]
+        return -moved / spare[..., None] - weight * spread_falls[..., None]
+
     def squares(self, level, spread):
         """E uᵢ², (..., k, d)."""
         mean, _, weight, _ = self._moments(level)
-        return mean**2 + np.where(weight > 0, weight * spread[..., None], 0.0)
+        with np.errstate(invalid="ignore"):
+            return mean**2 + np.where(weight > 0, weight * spread[..., None], 0.0)
 
     def slopes(self, level, spread):
         """Derivatives of ``squares`` along log κ_S at a fixed n_S, and the sizes of their terms."""

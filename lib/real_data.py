@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy import ndimage
 from scipy.stats import spearmanr
 
 from lib import (
@@ -28,8 +29,10 @@ from lib import (
 from lib.problem import Population, TransferProblem, kernel_problem
 
 __all__ = [
+    "HANDS",
     "QUESTIONS",
     "RealInputs",
+    "altered_digits",
     "blind_spot_moments",
     "curves",
     "digits",
@@ -49,6 +52,7 @@ QUESTIONS = {
     "an 8": (8,),
     "a 3 or an 8": (3, 8),
 }
+HANDS = 915  # the first images of ``digits``, by seven of its thirteen writers
 _POOL = 2000  # inputs beyond which the kernel of every second one is enough
 _BANDS = (3, 8, 20, 40)  # ends of bands of directions, from coarse to fine
 
@@ -121,6 +125,28 @@ def digits(least=0.0, tasks=None):
         for task, yes in (tasks or QUESTIONS).items()
     }
     return RealInputs("digits", X, labels)
+
+
+def altered_digits(least=0.0):
+    """The images of ``digits(least)``, altered: dict of str to array (N, d), image by image.
+
+    Turned against the clock by 15 and 30 degrees, moved by a pixel to the right, thicker and
+    thinner by a pixel (the brightest or darkest of four neighbours), and half as bright. Pixels
+    that ``least`` leaves out there are left out here.
+    """
+    least = checks.real("least", least, at_least=0)
+    data = datasets.digits()
+    kept = np.mean(data.data > 0, axis=0) > least
+    images, plane, square = data.images, {"axes": (1, 2), "reshape": False, "order": 1}, (1, 2, 2)
+    altered = {
+        "turned by 15°": ndimage.rotate(images, 15, **plane),
+        "turned by 30°": ndimage.rotate(images, 30, **plane),
+        "moved by a pixel": ndimage.shift(images, (0, 0, 1), order=0),
+        "thicker": ndimage.grey_dilation(images, size=square),
+        "thinner": ndimage.grey_erosion(images, size=square),
+        "half as bright": images / 2,
+    }
+    return {name: X.reshape(len(X), -1)[:, kept] for name, X in altered.items()}
 
 
 def photographs():
