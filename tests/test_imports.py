@@ -25,7 +25,7 @@ row_space equivalent depth_equation figures
 problem sweep
 linear_regression relu similarity datasets
 deep_linear bounds exact_risk selection transferability
-planning lora comparison real_data shelf networks
+planning lora forecast comparison real_data shelf networks
 training
 finite_width
 """.split("\n")[1:-1]

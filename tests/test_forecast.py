@@ -1,0 +1,197 @@
+"""prop-forecast: curves to come against the exact risk, of problems from its prior and others."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.integrate
+import scipy.stats
+from strategies import rotation
+
+from lib import forecast, planning
+from lib.exact_risk import linear_risk
+from lib.forecast import labels_needed, learning_curve
+from lib.problem import Population, TransferProblem
+
+SIZES = np.array([50.0, 100, 200, 400])
+
+
+def drawn(seed, kind="prior", dim=80, labels=50):
+    """Return a problem with R(0) = 1, labels, unlabelled inputs, σ, and a generator."""
+    rng = np.random.default_rng(seed)
+    population = Population(Population.power_law(dim, rng.uniform(0.3, 1.5)).eigenvalues)
+    gap = population.eigenvalues ** (rng.uniform(-0.5, 2) / 2) * rng.standard_normal(dim)
+    if kind == "sparse":
+        gap *= rng.random(dim) < 0.2
+    if kind == "top":
+        gap = np.where(np.arange(dim) < 8, rng.standard_normal(dim), 0)
+    problem = TransferProblem.from_gap(population, gap / np.sqrt(population.squared_norm(gap)))
+    noise = rng.choice([0.1, 0.3, 1.0])
+    X, y = problem.sample(labels, rng, noise=noise)
+    return problem, X, y, population.sample(1000, rng), noise, rng
+
+
+def truth(problem, noise, sizes=SIZES):
+    """Return the exact risk with the best ridge at each n."""
+    return linear_risk(problem, sizes, planning.optimal_ridge(problem, sizes, noise), noise)
+
+
+@pytest.mark.parametrize(
+    "kind, least, most", [("prior", 0.72, 0.97), ("top", 0.65, 0.97), ("sparse", 0.65, 0.97)]
+)
+def test_bands_hold_the_truth_as_often_as_they_say(kind, least, most):
+    """80 % bands from 50 labels, 60 problems: within some three standard errors, .05, of .8."""
+    held = []
+    for seed in range(60):
+        problem, X, y, inputs, noise, rng = drawn(seed, kind)
+        found = learning_curve(X, y, SIZES, unlabelled=inputs, rng=rng)
+        risk = truth(problem, noise)
+        held.append((found.low <= risk) & (risk <= found.high))
+    assert least <= np.mean(held) <= most
+
+
+def test_many_labels_tell_the_curve_the_noise_and_the_exponent():
+    ratios, noises, exponents = [], [], []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        population = Population(Population.power_law(60, 1).eigenvalues, rotation(60, seed))
+        gap = population.eigenvectors @ (population.eigenvalues**0.5 * rng.standard_normal(60))
+        problem = TransferProblem(population, np.ones(60), np.ones(60) + gap)
+        X, y = problem.sample(600, rng, noise=0.5)
+        options = {"source": problem.source, "unlabelled": population.sample(4000, rng)}
+        found = learning_curve(X, y, SIZES, **options, rng=rng)
+        ratios.append(found.risk / truth(problem, 0.5))
+        noises.append(found.noise)
+        exponents.append(found.exponent)
+        assert found.evidence > 20
+    assert np.abs(np.mean(ratios, axis=0) - 1).max() < 0.15
+    assert np.mean(noises) == pytest.approx(0.5, rel=0.05)
+    assert np.mean(exponents) == pytest.approx(1, abs=0.35)
+
+
+def test_evidence_is_that_of_normal_labels():
+    """log p(y) by integrating a multivariate normal density over log t."""
+    rng = np.random.default_rng(0)
+    Z, y = rng.standard_normal((6, 4)), rng.standard_normal(6)
+    energies = np.stack([np.ones(4), [1.0, 0.5, 0.2, 0.1]])
+    scales, _, log = forecast._evidence(Z, y, energies)
+    for k, j in ((0, 3), (0, 20), (1, 11), (1, 30)):
+        kernel = (Z * energies[k]) @ Z.T
+        assert scales[k] == pytest.approx(np.trace(kernel) / 6)
+        share = forecast._NOISE[j]
+        total = kernel / scales[k] + share / (1 - share) * np.eye(6)
+
+        def density(x, total=total):
+            return np.exp(scipy.stats.multivariate_normal(None, np.exp(x) * total).logpdf(y))
+
+        p = scipy.integrate.quad(density, -12, 12, limit=200)[0]
+        # What is left out: the constant Γ(n/2)/2 (2/(2π))^(n/2), the same for all.
+        constant = math.lgamma(3) - 3 * math.log(2 * math.pi) + 3 * math.log(2)
+        assert log[k, j] + constant == pytest.approx(math.log(p), abs=1e-6)
+
+
+def test_labels_that_are_noise_say_nothing():
+    quiet = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        X = Population.power_law(40, 1).sample(40, rng)
+        quiet.append(learning_curve(X, rng.standard_normal(40), [10], rng=rng).evidence)
+    assert np.median(quiet) < 1
+    assert np.mean(np.array(quiet) < 2) > 0.9
+
+
+@pytest.mark.parametrize("a, b", [(1e120, 1.0), (1e-120, 1e100), (1.0, 1e-140), (3.0, 7.0)])
+def test_units_do_not_matter(a, b):
+    _, X, y, inputs, _, _ = drawn(1)
+    one = learning_curve(X, y, SIZES, unlabelled=inputs, rng=np.random.default_rng(5))
+    many = learning_curve(a * X, b * y, SIZES, unlabelled=a * inputs, rng=np.random.default_rng(5))
+    np.testing.assert_allclose(many.risk / b / b, one.risk, rtol=1e-9)
+    assert many.noise / b == pytest.approx(one.noise)
+    assert many.evidence == pytest.approx(one.evidence)
+
+
+def test_a_source_is_subtracted_and_a_ridge_is_kept():
+    problem, X, y, inputs, _, _ = drawn(3)
+    source = np.arange(80.0)
+    options = {"unlabelled": inputs}
+    plain = learning_curve(X, y, SIZES, **options, rng=np.random.default_rng(0))
+    moved = learning_curve(
+        X, y + X @ source, SIZES, source=source, **options, rng=np.random.default_rng(0)
+    )
+    np.testing.assert_allclose(moved.risk, plain.risk, rtol=1e-6)
+    tied = learning_curve(X, y, SIZES, ridge=1e6, **options, rng=np.random.default_rng(0))
+    assert (tied.risk > plain.risk).all()
+    still = learning_curve(X, y, [0, *SIZES], ridge=math.inf, **options, rng=problem_rng())
+    np.testing.assert_allclose(still.curves, still.curves[:, :1] * np.ones(5))
+    assert still.low[0] < 1 < still.high[0]
+
+
+def problem_rng():
+    """Return a generator."""
+    return np.random.default_rng(0)
+
+
+def test_wider_levels_are_wider_and_curves_fall():
+    _, X, y, inputs, _, _ = drawn(4)
+    bands = [
+        learning_curve(X, y, SIZES, unlabelled=inputs, level=p, rng=np.random.default_rng(0))
+        for p in (0.5, 0.8, 0.95)
+    ]
+    for inner, outer in zip(bands, bands[1:], strict=False):
+        assert (outer.low <= inner.low).all() and (inner.high <= outer.high).all()
+    assert (np.diff(bands[0].risk) < 0).all()
+
+
+def handmade(curves, n, level=0.8):
+    """Return a forecast with these curves."""
+    curves = np.array(curves, dtype=float)
+    middle = np.median(curves, axis=0)
+    n = np.array(n, dtype=float)
+    return forecast.Forecast(n, middle, middle, middle, 0.0, 0.0, 0.0, level, curves)
+
+
+def test_labels_needed():
+    """Risks 1/n: 25 labels for .04; and where a curve rises again, the last crossing counts."""
+    n = [10, 100, 1000]
+    assert labels_needed(handmade([[0.1, 0.01, 0.001]], n), 0.04) == pytest.approx([25] * 3)
+    assert labels_needed(handmade([[0.1, 0.01, 0.001]], n), 1e-4) == (math.inf,) * 3
+    assert labels_needed(handmade([[0.1, 0.01, 0.001]], n), 0.2) == (0, 0, 0)
+    again = handmade([[0.01, 0.1, 0.001]], n)
+    assert labels_needed(again, 0.01) == pytest.approx([10**2.5] * 3)
+    curves = [[k / 10, k / 100, k / 1000] for k in range(1, 12)]  # k/n: 10 k for .1
+    found = labels_needed(handmade(curves, n), 0.1)
+    assert found == pytest.approx([60, 20, 100])
+    assert labels_needed(handmade([[1, 0.1]], [0, 10]), 0.5) == (10, 10, 10)
+
+
+GOOD = {"X": np.eye(12), "y": np.ones(12), "n": [5.0], "rng": problem_rng()}
+
+
+@pytest.mark.parametrize(
+    "wrong, name, error",
+    [
+        ({"X": np.eye(9), "y": np.ones(9)}, "X", ValueError),
+        ({"y": np.ones(5)}, "y", ValueError),
+        ({"n": [-1.0]}, "n", ValueError),
+        ({"n": []}, "n", ValueError),
+        ({"source": np.ones(3)}, "source", ValueError),
+        ({"unlabelled": np.ones((4, 3))}, "unlabelled", ValueError),
+        ({"unlabelled": np.zeros((4, 12))}, "unlabelled", ValueError),
+        ({"ridge": -1.0}, "ridge", ValueError),
+        ({"level": 0.0}, "level", ValueError),
+        ({"level": 1.5}, "level", ValueError),
+        ({"rng": 0}, "rng", TypeError),
+    ],
+)
+def test_bad_input_is_named(wrong, name, error):
+    with pytest.raises(error, match=f"^{name} must"):
+        learning_curve(**GOOD | wrong)
+
+
+def test_bad_forecasts_are_named():
+    with pytest.raises(TypeError, match="^forecast must"):
+        labels_needed([1.0], 0.1)
+    with pytest.raises(ValueError, match="^forecast must"):
+        labels_needed(handmade([[1, 2]], [10, 10]), 0.1)
+    with pytest.raises(ValueError, match="^risk must"):
+        labels_needed(handmade([[1, 2]], [10, 20]), -1)
