@@ -29,7 +29,7 @@ from lib import (
 from lib.problem import Population, TransferProblem, kernel_problem
 
 __all__ = [
-    "HANDS",
+    "HALF",
     "QUESTIONS",
     "RealInputs",
     "altered_digits",
@@ -52,7 +52,7 @@ QUESTIONS = {
     "an 8": (8,),
     "a 3 or an 8": (3, 8),
 }
-HANDS = 915  # the first images of ``digits``, by seven of its thirteen writers
+HALF = 915  # of ``digits``: seven of the fourteen blocks in which the file is ordered
 _POOL = 2000  # inputs beyond which the kernel of every second one is enough
 _BANDS = (3, 8, 20, 40)  # ends of bands of directions, from coarse to fine
 
