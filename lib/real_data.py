@@ -137,6 +137,8 @@ def altered_digits(least=0.0):
     least = checks.real("least", least, at_least=0)
     data = datasets.digits()
     kept = np.mean(data.data > 0, axis=0) > least
+    if not kept.any():
+        raise ValueError(f"least must leave some pixels, got {least:g}")
     images, plane, square = data.images, {"axes": (1, 2), "reshape": False, "order": 1}, (1, 2, 2)
     altered = {
         "turned by 15°": ndimage.rotate(images, 15, **plane),

@@ -659,7 +659,9 @@ def test_altered_digits_are_the_images_of_digits_altered():
         assert turn == pytest.approx(angle, abs=2)
 
 
-@pytest.mark.parametrize(("least", "error"), [(-0.1, ValueError), ("some", TypeError)])
+@pytest.mark.parametrize(
+    ("least", "error"), [(-0.1, ValueError), (1.0, ValueError), ("some", TypeError)]
+)
 def test_bad_least_is_named(least, error):
     with pytest.raises(error, match="^least must"):
         real_data.altered_digits(least)

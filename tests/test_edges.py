@@ -357,6 +357,11 @@ CALLS = {
         },
         (0, 2),
     ),
+    "selection.combine": (
+        lambda X, y, sources: selection.combine(X, y, sources).theta,
+        {"X": (X, 1, 0), "y": (Y, 0, 1), "sources": (SOURCES, -1, 1)},
+        (-1, 1),
+    ),
     "selection.leave_one_out": (
         lambda K, residual, ridge: selection.leave_one_out(K, residual, float(ridge)),
         {"K": (K, 2, 0), "residual": (Y, 0, 1), "ridge": (np.array(0.5), 2, 0)},

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from lib import deep_linear, linear_regression, relu
 from lib.problem import Population, TransferProblem
-from lib.selection import leave_one_out, rank_sources
+from lib.selection import combine, leave_one_out, rank_sources
 
 DEPTHS = (1, 2, 3, math.inf)
 
@@ -588,3 +588,133 @@ def test_sources_must_be_seen_at_infinite_depth():
 def test_bad_kernels_are_named(kernel):
     with pytest.raises((TypeError, ValueError), match=r"^kernel(\(X\))? must"):
         rank_sources(np.eye(3)[:2], np.ones(2), np.eye(3)[:1], kernel=kernel)
+
+
+# prop-shelf
+
+
+def mixture(X, y, sources, strength, ridge):
+    """Minimise ‖Xθ − y‖² + δ(‖w‖²/t + ‖rest‖²), as one least-squares problem."""
+    n, d = X.shape
+    s = len(sources)
+    root = math.sqrt(ridge)
+    weigh = 0.0 if math.isinf(strength) else root / math.sqrt(strength)
+    A = np.block(
+        [
+            [X @ sources.T, X],
+            [weigh * np.eye(s), np.zeros((s, d))],
+            [np.zeros((d, s)), root * np.eye(d)],
+        ]
+    )
+    solution = np.linalg.lstsq(A, np.concatenate([y, np.zeros(s + d)]), rcond=None)[0]
+    return solution[:s] @ sources + solution[s:], solution[:s]
+
+
+@given(seeds, st.sampled_from([1e-2, 0.5, 30.0, math.inf]), st.sampled_from([1e-3, 1.0, 50.0]))
+@settings(max_examples=60, deadline=None)
+def test_a_combination_is_that_of_least_squares_and_its_score_of_refitting(seed, strength, ridge):
+    rng = np.random.default_rng(seed)
+    n, d, s = rng.integers([6, 2, 1], [15, 20, 4])
+    X, sources = rng.standard_normal((n, d)), rng.standard_normal((s, d))
+    y = X @ rng.standard_normal(d) + rng.standard_normal(n)
+    found = combine(X, y, sources, strengths=[strength], ridges=[ridge])
+    theta, weights = mixture(X, y, sources, strength, ridge)
+    np.testing.assert_allclose(found.theta, theta, rtol=1e-7, atol=1e-8 * np.linalg.norm(theta))
+    if s <= d:
+        np.testing.assert_allclose(found.weights, weights, rtol=1e-6, atol=1e-7)
+    errors = [
+        y[i] - X[i] @ mixture(np.delete(X, i, 0), np.delete(y, i), sources, strength, ridge)[0]
+        for i in range(n)
+    ]
+    assert found.score == pytest.approx(np.mean(np.square(errors)), rel=1e-6)
+
+
+@given(seeds)
+@settings(max_examples=20, deadline=None)
+def test_the_best_of_the_grid_is_chosen(seed):
+    rng = np.random.default_rng(seed)
+    X, sources = rng.standard_normal((10, 15)), rng.standard_normal((3, 15))
+    y = X @ (sources[0] * rng.uniform(0, 1) + rng.standard_normal(15) / 3)
+    strengths, ridges = [0, 0.1, 1, 10, math.inf], [0.1, 1, 10]
+    scores = {
+        (t, r): combine(X, y, sources, strengths=[t], ridges=[r]).score
+        for t in strengths
+        for r in ridges
+    }
+    found = combine(X, y, sources, strengths=strengths, ridges=ridges)
+    assert found.score == min(scores.values()) == scores[found.strength, found.ridge]
+
+
+def test_corners_of_combining():
+    rng = np.random.default_rng(0)
+    X, sources = rng.standard_normal((12, 20)), rng.standard_normal((3, 20))
+    y = X @ rng.standard_normal(20)
+    scratch = combine(X, y, sources, strengths=[0], ridges=[2.0])
+    np.testing.assert_allclose(scratch.theta, linear_regression.finetune(X, y, np.zeros(20), 2.0))
+    assert not scratch.weights.any()
+    errors = leave_one_out(X @ X.T, y, 2.0)
+    assert scratch.score == pytest.approx(np.mean(errors**2))
+    # A target made of the sources is found, whatever else there is to choose from.
+    whole = combine(X, X @ ([2, -1, 0.5] @ sources), sources)
+    np.testing.assert_allclose(whole.weights, [2, -1, 0.5], atol=1e-6)
+    assert whole.strength == math.inf
+    # One source: its scale; twins share it; the same in any order.
+    twice = combine(X, 0.4 * X @ sources[0], sources[[0, 0]])
+    np.testing.assert_allclose(twice.weights, [0.2, 0.2], atol=1e-6)
+    one, other = (combine(X, y, sources[order]) for order in ([0, 1, 2], [2, 0, 1]))
+    np.testing.assert_allclose(one.theta, other.theta, rtol=1e-8)
+    np.testing.assert_allclose(one.weights[[2, 0, 1]], other.weights, rtol=1e-7)
+
+
+@pytest.mark.parametrize("a, b", [(1e100, 1.0), (1e-100, 1e-50), (1.0, 1e100)])
+def test_units_do_not_matter_when_combining(a, b):
+    rng = np.random.default_rng(1)
+    X, sources = rng.standard_normal((9, 12)), rng.standard_normal((2, 12))
+    y = X @ (sources[0] + rng.standard_normal(12) / 2)
+    plain, moved = combine(X, y, sources), combine(a * X, b * y, sources * (b / a))
+    np.testing.assert_allclose(moved.theta / (b / a), plain.theta, rtol=1e-9)
+    np.testing.assert_allclose(moved.weights, plain.weights, rtol=1e-9)
+    assert moved.ridge / a / a == pytest.approx(plain.ridge)
+
+
+def test_combining_beats_choosing_where_the_target_is_a_mixture():
+    """Half of two sources and something else; 12 labels; against the best single source."""
+    ratios = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        sources = rng.standard_normal((6, 40))
+        target = (sources[0] + sources[1]) / 2 + rng.standard_normal(40) / 4
+        X = rng.standard_normal((12, 40))
+        found = combine(X, X @ target, sources)
+        singles = [
+            np.linalg.norm(linear_regression.finetune(X, X @ target, one) - target)
+            for one in sources
+        ]
+        ratios.append(np.linalg.norm(found.theta - target) / min(singles))
+    assert np.mean(ratios) < 0.85
+
+
+@pytest.mark.parametrize(
+    "wrong, name",
+    [
+        ({"X": [[1.0, 2]], "y": [1.0]}, "X"),
+        ({"y": [1.0]}, "y"),
+        ({"sources": np.ones((1, 3))}, "sources"),
+        ({"sources": np.ones((0, 2))}, "sources"),
+        ({"strengths": [-1.0]}, "strengths"),
+        ({"strengths": []}, "strengths"),
+        ({"ridges": [0.0]}, "ridges"),
+        ({"ridges": [math.inf]}, "ridges"),
+    ],
+)
+def test_bad_combinations_are_named(wrong, name):
+    good = {"X": np.eye(2), "y": [1.0, 2], "sources": np.ones((1, 2))}
+    with pytest.raises(ValueError, match=f"^{name} must"):
+        combine(**good | wrong)
+
+
+def test_sources_that_explain_every_sample_have_no_score():
+    """Two free weights and two samples: nothing is left to judge by."""
+    found = combine(np.eye(2), [1.0, 2], np.eye(2), strengths=[math.inf], ridges=[1.0])
+    assert found.score == math.inf
+    np.testing.assert_allclose(found.theta, [1, 2])
