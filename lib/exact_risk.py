@@ -144,7 +144,7 @@ def finite_source_risk(
         Number of target samples, at least 0.
     source_samples : float or array
         n_S ≥ 0, on which the source is trained from scratch. Infinity is a source without error on
-        the directions that its inputs see, whatever the ridge.
+        the directions that its inputs see, whatever the ridge, an infinite one included.
     source_ridge, source_noise : float or array
         δ_S in ‖Xθ − y‖² + δ_S‖θ‖², infinity allowed, and σ_S, of pretraining.
     ridge, noise : float or array
@@ -171,6 +171,7 @@ def finite_source_risk(
     >>> round(finite_source_risk(problem, 1, 2), 12)
     0.375
     """
+    checks.instance("problem", problem, TransferProblem)
     amounts = checks.amounts(
         n=n,
         source_samples=source_samples,
@@ -230,9 +231,10 @@ def shifted_risk(problem, population, n, ridge=0.0, noise=0.0):
     >>> float(shifted_risk(problem, Population([1, 0, 0], np.eye(3)[::-1]), 1))
     1.0
     """
+    checks.instance("problem", problem, TransferProblem)
+    checks.instance("population", population, Population)
     n, ridge, noise = checks.amounts(n=n, ridge=ridge, noise=noise)
     spectrum, energies, size = gap_energies(problem)
-    checks.instance("population", population, Population)
     tested, own = _population("population", population, problem), problem.population
     level = spectrum.level(n, ridge)
     _, unseen, slope = shares(level, own)

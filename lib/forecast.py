@@ -47,6 +47,9 @@ class Forecast:
         The probability that the band is to have.
     curves : array (draws, k)
         The curves behind the band, of equal probability.
+    noises : array (draws,)
+        σ of each. Errors on labels have the quantiles of ``curves + noises[:, None] ** 2``; adding
+        the median ``noise`` to a band makes it too narrow.
     """
 
     n: np.ndarray
@@ -58,6 +61,7 @@ class Forecast:
     evidence: float
     level: float
     curves: np.ndarray
+    noises: np.ndarray
 
 
 def learning_curve(X, y, n, *, source=None, unlabelled=None, ridge=None, level=0.8, rng):
@@ -75,8 +79,8 @@ def learning_curve(X, y, n, *, source=None, unlabelled=None, ridge=None, level=0
     source : array (d,), optional
         θ_S; None is training from scratch.
     unlabelled : array (m, d), optional
-        Inputs for the spectrum of Σ, as many as there are; None takes X, which shows no more than N
-        directions.
+        Inputs for the spectrum of Σ, as many as there are. None takes X, which shows no more than N
+        directions: unless N is several times d, the risk is then too low, by several times.
     ridge : float, optional
         δ ≥ 0 of fine-tuning; None takes the best at each n.
     level : float
@@ -93,8 +97,11 @@ def learning_curve(X, y, n, *, source=None, unlabelled=None, ridge=None, level=0
     (s, σ²/t) are on a grid, with equal probabilities before the labels are seen and their evidence
     after; t has the scale-free prior 1/t and is integrated out. Each curve of the band draws these
     numbers, and a gap with them. Cost: O(Nm d + d³) for the spectrum, 17 eigenvalue problems of
-    size N, and O(kd) for each curve: for 50 labels, 256 features and ten n a second. Source:
-    prop-forecast.
+    size N, and O(kd) for each curve: for 50 labels, 256 features and ten n some seconds. Ten n are
+    enough to interpolate. Source: prop-forecast.
+
+    A band holds in the mean over what may be true. Where the labels say little, ``evidence`` below
+    2, it is too low more often than too high, by a factor of two to three: do not plan with it.
     """
     X, y = checks.samples(X, y)
     if len(X) < 10:
@@ -105,10 +112,15 @@ def learning_curve(X, y, n, *, source=None, unlabelled=None, ridge=None, level=0
         raise ValueError("n must be non-negative numbers, at least one")
     if source is not None:
         y = y - X @ checks.array("source", source, (d,))
+    if not y.any():
+        raise ValueError("y must differ somewhere from what the source answers")
     inputs = X if unlabelled is None else checks.samples(unlabelled, dim=d, name="unlabelled")
     ridges = _RIDGES
     if ridge is not None:
-        (ridges,) = checks.amounts(ridge=checks.array("ridge", [ridge], (1,), infinite=True))
+        (ridges,) = checks.amounts(ridge=ridge)
+        if ridges.size != 1:
+            raise ValueError(f"ridge must be one number, got {ridges.size}")
+        ridges = ridges.reshape(1)
     level = checks.real("level", level, above=0, at_most=1)
     rng = checks.generator("rng", rng)
 
@@ -141,7 +153,8 @@ def learning_curve(X, y, n, *, source=None, unlabelled=None, ridge=None, level=0
         gaps = prior * rng.standard_normal((drawn.size, values.size)) ** 2
         curves[drawn] = t[drawn, None] * at.risk(gaps, relative)
     curves *= size * size
-    low, middle, high = np.quantile(curves, [(1 - level) / 2, 0.5, (1 + level) / 2], axis=0)
+    ends = [(1 - level) / 2, 0.5, (1 + level) / 2]
+    low, middle, high = np.quantile(curves, ends, axis=0, method="nearest")
     gain = np.log(np.mean(np.exp(log - log.max()))) + log.max()
     return Forecast(
         n=n,
@@ -153,6 +166,7 @@ def learning_curve(X, y, n, *, source=None, unlabelled=None, ridge=None, level=0
         evidence=float(gain - _noise_alone(y / size)),
         level=level,
         curves=curves,
+        noises=size * noise,
     )
 
 
@@ -169,8 +183,9 @@ def labels_needed(forecast, risk):
     Returns
     -------
     tuple of three floats
-        Median and ends of the band over the curves of the forecast, interpolated in the logarithms;
-        infinity beyond its largest n. 0 where the risk is that low before.
+        Median and ends of the band over the curves of the forecast, interpolated in the logarithms:
+        so let it have some ten n, from few to many. Infinity if its largest n is not enough, its
+        first n if that is: at most so many.
     """
     checks.instance("forecast", forecast, Forecast)
     risk = checks.real("risk", risk, at_least=0)
@@ -187,7 +202,7 @@ def labels_needed(forecast, risk):
         needed = n[last] * (n[after] / n[last]) ** share
     needed = np.where(n[last] > 0, needed, n[after])
     needed = np.where(last == n.size - 1, math.inf, needed)
-    needed = np.where(above.any(axis=1), needed, n[0] if n[0] == 0 else 0.0)
+    needed = np.where(above.any(axis=1), needed, n[0])
     ends = [0.5, (1 - forecast.level) / 2, (1 + forecast.level) / 2]
     return tuple(float(q) for q in np.quantile(needed, ends, method="nearest"))
 

@@ -112,7 +112,8 @@ def adapter_risk(problem, n, rank, noise=0.0):
 
     For r > n it is the risk of full fine-tuning plus n(κΣᵢsᵢuᵢ² + σ²)/(r − n), where κ is the
     effective ridge of n samples and sᵢ = λᵢ/(λᵢ + κ). For r < n, with the effective ridge of r
-    samples, κΣᵢsᵢuᵢ² + r(κΣᵢsᵢuᵢ² + σ²)/(n − r).
+    samples, κΣᵢsᵢuᵢ² + r(κΣᵢsᵢuᵢ² + σ²)/(n − r). Where n and r are at least the number of positive
+    eigenvalues, any r does what full fine-tuning does.
 
     Parameters
     ----------
@@ -126,7 +127,8 @@ def adapter_risk(problem, n, rank, noise=0.0):
     Returns
     -------
     float, or array of the common shape of n, rank and noise
-        Infinite at r = n, if there is anything to learn. A batch of teachers comes first.
+        Infinite at r = n below the number of positive eigenvalues, if there is anything to learn. A
+        batch of teachers comes first.
 
     Notes
     -----
@@ -145,4 +147,6 @@ def adapter_risk(problem, n, rank, noise=0.0):
     loss = few * (missing + noise**2)
     with np.errstate(divide="ignore", invalid="ignore"):
         price = np.where(loss > 0, loss / more, 0.0)
-    return checks.plain(in_units(full + price, size))
+    # With enough samples and columns for every direction it is least squares on all of them.
+    least = spectrum.level(n).risk(energies, noise)
+    return checks.plain(in_units(np.where(few < spectrum.rank, full + price, least), size))

@@ -147,7 +147,9 @@ def handmade(curves, n, level=0.8):
     curves = np.array(curves, dtype=float)
     middle = np.median(curves, axis=0)
     n = np.array(n, dtype=float)
-    return forecast.Forecast(n, middle, middle, middle, 0.0, 0.0, 0.0, level, curves)
+    return forecast.Forecast(
+        n, middle, middle, middle, 0.0, 0.0, 0.0, level, curves, np.zeros(len(curves))
+    )
 
 
 def test_labels_needed():
@@ -155,7 +157,7 @@ def test_labels_needed():
     n = [10, 100, 1000]
     assert labels_needed(handmade([[0.1, 0.01, 0.001]], n), 0.04) == pytest.approx([25] * 3)
     assert labels_needed(handmade([[0.1, 0.01, 0.001]], n), 1e-4) == (math.inf,) * 3
-    assert labels_needed(handmade([[0.1, 0.01, 0.001]], n), 0.2) == (0, 0, 0)
+    assert labels_needed(handmade([[0.1, 0.01, 0.001]], n), 0.2) == (10, 10, 10)
     again = handmade([[0.01, 0.1, 0.001]], n)
     assert labels_needed(again, 0.01) == pytest.approx([10**2.5] * 3)
     curves = [[k / 10, k / 100, k / 1000] for k in range(1, 12)]  # k/n: 10 k for .1
@@ -178,6 +180,9 @@ GOOD = {"X": np.eye(12), "y": np.ones(12), "n": [5.0], "rng": problem_rng()}
         ({"unlabelled": np.ones((4, 3))}, "unlabelled", ValueError),
         ({"unlabelled": np.zeros((4, 12))}, "unlabelled", ValueError),
         ({"ridge": -1.0}, "ridge", ValueError),
+        ({"ridge": [0.0, 1.0]}, "ridge", ValueError),
+        ({"y": np.zeros(12)}, "y", ValueError),
+        ({"source": np.ones(12)}, "y", ValueError),
         ({"level": 0.0}, "level", ValueError),
         ({"level": 1.5}, "level", ValueError),
         ({"rng": 0}, "rng", TypeError),
@@ -195,3 +200,24 @@ def test_bad_forecasts_are_named():
         labels_needed(handmade([[1, 2]], [10, 10]), 0.1)
     with pytest.raises(ValueError, match="^risk must"):
         labels_needed(handmade([[1, 2]], [10, 20]), -1)
+
+
+def test_without_ridge_the_peak_is_infinite():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 11))
+    y = X[:, 0] + rng.standard_normal(40) / 2
+    found = learning_curve(X, y, [10.5, 11, 12], ridge=0, rng=rng)
+    assert found.risk[1] == found.low[1] == found.high[1] == math.inf
+    assert np.isfinite(found.risk[[0, 2]]).all()
+
+
+def test_errors_on_labels_add_the_noise_of_each_curve():
+    """80 % bands of R + σ² at 100 labels, from 40: within some three standard errors."""
+    held = []
+    for seed in range(50):
+        problem, X, y, inputs, noise, rng = drawn(seed, labels=40)
+        found = learning_curve(X, y, [100], unlabelled=inputs, rng=rng)
+        errors = found.curves[:, 0] + found.noises**2
+        truth_there = truth(problem, noise, np.array([100.0]))[0] + noise**2
+        held.append(np.quantile(errors, 0.1) <= truth_there <= np.quantile(errors, 0.9))
+    assert 0.62 <= np.mean(held) <= 0.97

@@ -466,3 +466,17 @@ def test_weights_of_samples_move_the_end_only_with_several_outputs(outputs):
         assert max(far) < 1e-8
     else:
         assert min(far) > 2e-4
+
+
+def test_norms_of_single_precision_are_taken():
+    rng = np.random.default_rng(0)
+    first, last = (rng.standard_normal(k).astype(np.float32) for k in (8, 1))
+    source = (first * last).astype(float)
+    norms = np.array([np.linalg.norm(first), np.linalg.norm(last)])
+    X = rng.standard_normal((3, 8))
+    y = X @ (2 * source)
+    exact = [np.linalg.norm(source) / np.abs(last[0]), np.abs(last[0])]
+    found = finetune_layers(X, y, source, norms)
+    np.testing.assert_allclose(found, finetune_layers(X, y, source, exact), rtol=1e-6)
+    with pytest.raises(ValueError, match="^norms must multiply"):
+        finetune_layers(X, y, source, norms * [1.001, 1])

@@ -250,3 +250,18 @@ def test_only_the_side_that_is_named_is_trained(trainable):
     }
     assert moved == {side: trainable in ("both", side) for side in moved}
     np.testing.assert_array_equal(network.source, source)
+
+
+@pytest.mark.parametrize("n, rank", [(30, 20), (20, 30), (20, 20), (30, 12), (16, 60)])
+def test_with_enough_of_both_an_adapter_is_least_squares(n, rank):
+    """Twelve dimensions, noise, a random input side; E R = σ²m/(n − m − 1) there, exactly."""
+    rng, d = np.random.default_rng(n + rank), 12
+    population, gap = Population.power_law(d, 1), np.ones(d)
+    problem, risks = TransferProblem.from_gap(population, gap), []
+    for _ in range(400):
+        X, y = problem.sample(n, rng, noise=0.5)
+        B = rng.standard_normal((d, rank))
+        risks.append(problem.risk(B @ np.linalg.lstsq(X @ B, y, rcond=None)[0]))
+    found = adapter_risk(problem, n, rank, 0.5)
+    assert found == pytest.approx(0.25 * d / (n - d))
+    assert np.mean(risks) == pytest.approx(0.25 * d / (n - d - 1), rel=0.12)
