@@ -15,6 +15,7 @@ __all__ = [
     "choice",
     "columns",
     "depth",
+    "flat_amounts",
     "generator",
     "instance",
     "integer",
@@ -198,6 +199,13 @@ def amounts(**values):
     except ValueError as error:
         raise ValueError(f"{', '.join(values)} must have shapes that broadcast: {error}") from error
     return [amount.reshape((1,) * (axes - amount.ndim) + amount.shape) for amount in result]
+
+
+def flat_amounts(**values):
+    """The common shape of ``amounts``, and each of them as a flat array of that many."""
+    result = amounts(**values)
+    shape = np.broadcast_shapes(*(amount.shape for amount in result))
+    return shape, [np.broadcast_to(amount, shape).ravel() for amount in result]
 
 
 def choice(name, value, options):

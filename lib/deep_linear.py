@@ -207,7 +207,7 @@ def finetune_layers(X, y, source, norms, rates=None):
         As in ``finetune``; the source is not zero.
     norms : array (L,)
         ‖W₁‖, …, ‖W_L‖ > 0 of the pretrained layers, W_j = ‖W_j‖ a_{j−1}a_jᵀ with unit vectors a;
-        their product is ‖θ_S‖ to a relative 1e-5, and is made equal. Equal norms are balanced.
+        their product is ‖θ_S‖, to a relative 1e-5. Equal norms are balanced.
     rates : array (L,), optional
         Learning rates η_j ≥ 0, the first positive; 0 freezes a layer. None takes 1 for all.
 
@@ -636,7 +636,6 @@ def _check_layers(norms, rates, source, batches=False):
             "norms must multiply to the length of the source, they are off by a factor of "
             f"{np.exp(off.flat[np.abs(off).argmax()]):.10g}"
         )
-    norms = norms * np.exp(-off / norms.shape[-1])[..., None]  # what single precision left
     return np.broadcast_arrays(norms, rates)
 
 

@@ -172,7 +172,7 @@ def finite_source_risk(
     0.375
     """
     checks.instance("problem", problem, TransferProblem)
-    amounts = checks.amounts(
+    shape, flat = checks.flat_amounts(
         n=n,
         source_samples=source_samples,
         source_ridge=source_ridge,
@@ -182,8 +182,6 @@ def finite_source_risk(
     )
     estimate = EstimatedSource(problem, source_population)
     spectrum, size = Spectrum(problem.population.eigenvalues), estimate.size
-    shape = np.broadcast_shapes(*(amount.shape for amount in amounts))
-    flat = [np.broadcast_to(amount, shape).ravel() for amount in amounts]
     many = max(1, _BLOCK // problem.gap.size)
     parts = [np.zeros((*problem.gap.shape[:-1], 0))]
     for start in range(0, flat[0].size, many):

@@ -101,7 +101,8 @@ def learning_curve(X, y, n, *, source=None, unlabelled=None, ridge=None, level=0
     enough to interpolate. Source: prop-forecast.
 
     A band holds in the mean over what may be true. Where the labels say little, ``evidence`` below
-    2, it is too low more often than too high, by a factor of two to three: do not plan with it.
+    2, it is too low more often than too high, by a factor of two to three: do not plan with it. Nor
+    with labels without noise that are more than d: there it is too low by a factor of about N/d.
     """
     X, y = checks.samples(X, y)
     if len(X) < 10:

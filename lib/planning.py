@@ -251,7 +251,7 @@ def optimal_source_ridge(
     populations have different eigenvectors. Source: thm-finite-source.
     """
     numbers = {"source_samples": source_samples, "source_noise": source_noise}
-    shape, (n, ridge, *pretraining) = _common(n=n, ridge=ridge, **numbers)
+    shape, (n, ridge, *pretraining) = checks.flat_amounts(n=n, ridge=ridge, **numbers)
     own = checks.instance("problem", problem, TransferProblem).population
     level = Spectrum(own.eigenvalues).level(n, ridge)
     weights = own.eigenvalues * shares(level, own)[1] ** 2
@@ -322,7 +322,7 @@ def exchange_rate(
     checks.instance("problem", problem, TransferProblem)
     numbers = {"n": n, "source_samples": source_samples, "source_ridge": source_ridge}
     numbers |= {"source_noise": source_noise, "ridge": ridge, "noise": noise}
-    shape, (n, samples, source_ridge, source_noise, ridge, noise) = _common(**numbers)
+    shape, (n, samples, source_ridge, source_noise, ridge, noise) = checks.flat_amounts(**numbers)
     if np.isinf(samples).any():
         raise ValueError("source_samples must be finite, got inf")
     n, samples = np.maximum(n, _FIRST), np.maximum(samples, _FIRST)
@@ -350,13 +350,6 @@ def _exchange_rate(estimate, level, before, source_noise, noise):
         first = np.where(np.isinf(level.kappa), 0.0, first)  # an infinite ridge hears no sample
         second = np.where(np.isinf(before.kappa), 0.0, second)
         return np.where(second == 0, -np.sign(first) * math.inf, first / second)
-
-
-def _common(**values):
-    """The common shape of numbers, and each as a flat array of that many."""
-    amounts = checks.amounts(**values)
-    shape = np.broadcast_shapes(*(amount.shape for amount in amounts))
-    return shape, [np.broadcast_to(amount, shape).ravel() for amount in amounts]
 
 
 def optimal_stopping_time(problem, X, noise=0.0):

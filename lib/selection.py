@@ -90,13 +90,8 @@ def combine(X, y, sources, *, strengths=None, ridges=None):
     >>> found.strength, found.weights.round(6).tolist(), found.theta.round(6).tolist()
     (inf, [0.5], [1.0, 2.0, 3.0])
     """
-    X, y = checks.samples(X, y)
-    n, d = X.shape
-    if n < 2:
-        raise ValueError(f"X must have at least two rows, got {n}")
-    sources = checks.array("sources", sources, (None, d))
-    if len(sources) == 0:
-        raise ValueError("sources must have at least one row")
+    X, y, sources = _samples_and_sources(X, y, sources)
+    n = len(X)
     height, size, length = unit(X), unit(y), unit(sources)  # squares must not over- or underflow
     Z, labels, answers = X / height, y / size, (X / height) @ (sources / length).T
     trace, square = np.sum(Z**2), np.sum(answers**2)
@@ -125,6 +120,17 @@ def combine(X, y, sources, *, strengths=None, ridges=None):
     with np.errstate(over="ignore", under="ignore"):
         strength, ridge = float(strength / length / length), float(ridge * height * height)
         return Combination(theta, weights, strength, ridge, (best * size) ** 2)
+
+
+def _samples_and_sources(X, y, sources):
+    """At least two samples, and at least one source."""
+    X, y = checks.samples(X, y)
+    if len(X) < 2:
+        raise ValueError(f"X must have at least two rows, got {len(X)}")
+    sources = checks.array("sources", sources, (None, X.shape[1]))
+    if len(sources) == 0:
+        raise ValueError("sources must have at least one row")
+    return X, y, sources
 
 
 def _positive(name, values, infinite=False):
@@ -253,12 +259,7 @@ def rank_sources(X, y, sources, ridge=0.0, *, kernel=None, depth=1):
     ([1, 0], [8.333, 0.333])
     """
     rounding = checks.rounding(X)
-    X, y = checks.samples(X, y)
-    if len(X) < 2:
-        raise ValueError(f"X must have at least two rows, got {len(X)}")
-    sources = checks.array("sources", sources, (None, X.shape[1]))
-    if len(sources) == 0:
-        raise ValueError("sources must have at least one row")
+    X, y, sources = _samples_and_sources(X, y, sources)
     ridge = checks.real("ridge", ridge, at_least=0)
     if kernel is not None and not callable(kernel):
         raise TypeError(f"kernel must be callable, got {type(kernel).__name__}")

@@ -221,3 +221,45 @@ def test_errors_on_labels_add_the_noise_of_each_curve():
         truth_there = truth(problem, noise, np.array([100.0]))[0] + noise**2
         held.append(np.quantile(errors, 0.1) <= truth_there <= np.quantile(errors, 0.9))
     assert 0.62 <= np.mean(held) <= 0.97
+
+
+def test_where_labels_say_little_forecasts_are_too_low():
+    """Noise louder than what there is to learn; and few labels without unlabelled inputs."""
+    ratios, evidence, above, below = [], [], [], []
+    population = Population.power_law(40, 0.7)
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        gap = rng.standard_normal(40)
+        problem = TransferProblem.from_gap(population, gap / np.sqrt(population.squared_norm(gap)))
+        X, y = problem.sample(40, rng, noise=1.1)
+        found = learning_curve(X, y, [100], unlabelled=population.sample(400, rng), rng=rng)
+        risk = truth(problem, 1.1, np.array([100.0]))[0]
+        ratios.append(found.risk[0] / risk)
+        evidence.append(found.evidence)
+        above.append(risk > found.high[0])
+        below.append(risk < found.low[0])
+    little = np.array(evidence) < 2
+    assert little.sum() > 10
+    assert np.median(np.array(ratios)[little]) < 0.6
+    assert np.mean(above) > np.mean(below) + 0.1
+    blind = []
+    population = Population.power_law(200, 0.5)
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        gap = rng.standard_normal(200)
+        problem = TransferProblem.from_gap(population, gap / np.sqrt(population.squared_norm(gap)))
+        X, y = problem.sample(40, rng, noise=0.3)
+        found = learning_curve(X, y, [100], rng=rng)
+        blind.append(found.risk[0] / truth(problem, 0.3, np.array([100.0]))[0])
+    assert np.median(blind) < 0.4
+
+
+def test_curves_begin_at_the_size_of_the_labels():
+    """An untouched model and many labels: in the mean R(0) is that of the labels."""
+    rng = np.random.default_rng(0)
+    population = Population.power_law(60, 0.5)
+    problem = TransferProblem.from_gap(population, rng.standard_normal(60))
+    X, y = problem.sample(500, rng, noise=0.5)
+    options = {"unlabelled": population.sample(3000, rng), "ridge": math.inf}
+    found = learning_curve(X, y, [0], **options, rng=rng)
+    assert found.curves.mean() == pytest.approx(np.mean(y**2) - 0.25, rel=0.1)

@@ -479,5 +479,7 @@ def test_norms_of_single_precision_are_taken():
     found = finetune_layers(X, y, source, norms)
     expected = finetune_layers(X, y, source, exact)  # the norms are known to 1e-7
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 * np.linalg.norm(expected))
+    stretched = finetune_layers(X, y, source, np.multiply(exact, 1 + 4e-6))
+    np.testing.assert_allclose(stretched, expected, rtol=1e-10)
     with pytest.raises(ValueError, match="^norms must multiply"):
         finetune_layers(X, y, source, norms * [1.001, 1])

@@ -718,3 +718,12 @@ def test_sources_that_explain_every_sample_have_no_score():
     found = combine(np.eye(2), [1.0, 2], np.eye(2), strengths=[math.inf], ridges=[1.0])
     assert found.score == math.inf
     np.testing.assert_allclose(found.theta, [1, 2])
+
+
+def test_of_equally_good_mixtures_the_most_cautious_is_taken():
+    """The least t, then the largest δ."""
+    X, sources = np.array([[1.0, 0], [0, 1], [1, 1]]), np.array([[2.0, 4]])
+    nothing = combine(X, np.zeros(3), sources, strengths=[1, 0, math.inf], ridges=[1, 9, 3])
+    assert (nothing.strength, nothing.ridge, nothing.score) == (0, 9, 0)
+    exact = combine(X, X @ sources[0], sources, strengths=[0, math.inf], ridges=[1, 9, 3])
+    assert (exact.strength, exact.ridge) == (math.inf, 9)
