@@ -10,6 +10,8 @@ from numbers import Integral, Real
 import numpy as np
 
 __all__ = [
+    "aligned",
+    "aligned_rows",
     "amounts",
     "array",
     "choice",
@@ -114,12 +116,57 @@ def _check_shape(name, result, shape):
         raise ValueError(f"{name} must have shape ({text}), got {result.shape}")
 
 
-def samples(X, y=None, *, dim=None, name="X"):
-    """``X`` as an (n, d) array with n, d ≥ 1 (and d = ``dim``), and ``y``, if given, as (n,)."""
+def samples(X, y=None, *, dim=None, name="X", outputs=False):
+    """``X`` as an (n, d) array with n, d ≥ 1 (and d = ``dim``), and ``y``, if given, as (n,).
+
+    With ``outputs``, y may also have a column for each of them, (n, k).
+    """
+    if y is not None:
+        aligned_rows(**{name: X, "y": y})
     X = array(name, X, (None, dim))
     if 0 in X.shape:
         raise ValueError(f"{name} must have at least one row and one column, got shape {X.shape}")
-    return X if y is None else (X, array("y", y, (X.shape[0],)))
+    if y is None:
+        return X
+    return X, columns("y", y, len(X)) if outputs else array("y", y, (len(X),))
+
+
+def aligned(**values):
+    """Refuse frames and series of which two name the features otherwise, or in another order.
+
+    Where columns have names these are the features, else where an index has. What has no names, or
+    the numbers 0, 1, …, goes with anything.
+    """
+    names = {
+        name: _labels(value, "columns" if hasattr(value, "columns") else "index")
+        for name, value in values.items()
+    }
+    _same_labels("features", names)
+
+
+def aligned_rows(**values):
+    """As ``aligned``, for the indices of rows."""
+    _same_labels("rows", {name: _labels(value, "index") for name, value in values.items()})
+
+
+def _labels(value, axis):
+    labels = getattr(value, axis, None)
+    if labels is None or callable(labels):  # a list has a method of that name
+        return None
+    labels = list(labels)
+    return None if labels == list(range(len(labels))) else labels
+
+
+def _same_labels(what, labels):
+    named = {name: found for name, found in labels.items() if found is not None}
+    for name, found in named.items():
+        first = next(iter(named))
+        if found != named[first]:
+            how = "in another order than" if set(found) == set(named[first]) else "otherwise than"
+            raise ValueError(
+                f"{name} must name its {what} as {first} does, but names them {how} {first}; "
+                "reindex it, or pass plain arrays"
+            )
 
 
 def columns(name, value, length):
@@ -145,22 +192,27 @@ def symmetric(name, value, *, at_least=1, rounding=_EPS):
     return result
 
 
-def real(name, value, *, above=-math.inf, at_least=-math.inf, at_most=math.inf):
-    """``value`` as a float with ``above < value``, ``at_least <= value <= at_most``."""
+def real(name, value, *, above=-math.inf, at_least=-math.inf, at_most=math.inf, infinite=False):
+    """``value`` as a float with ``above < value``, ``at_least <= value <= at_most``.
+
+    It must be finite; ``infinite`` allows +∞.
+    """
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a real number, got {type(value).__name__}")
     try:
         value = float(value)
     except OverflowError as error:
         raise ValueError(f"{name} must be a number that fits a float64: {error}") from error
-    if math.isfinite(value) and value > above and at_least <= value <= at_most:
+    within = value > above and at_least <= value <= at_most
+    if within and (math.isfinite(value) or (infinite and value == math.inf)):
         return value
     limits = [
         f"{word} {limit:g}"
         for word, limit in (("above", above), ("at least", at_least), ("at most", at_most))
         if math.isfinite(limit)
     ]
-    raise ValueError(f"{name} must be finite{''.join(f', {text}' for text in limits)}, got {value}")
+    kind = "a number" if infinite else "finite"
+    raise ValueError(f"{name} must be {kind}{''.join(f', {text}' for text in limits)}, got {value}")
 
 
 def integer(name, value, *, at_least=None, at_most=None):

@@ -610,6 +610,7 @@ def chain(layers):
 
 def _check(X, y, source, depth):
     """The arguments as arrays, and 1/L."""
+    checks.aligned(X=X, source=source)
     X, y = checks.samples(X, y)
     source = checks.array("source", source, (X.shape[1],))
     return X, y, source, _inverse_depth(depth, source)

@@ -46,6 +46,7 @@ def finetune(X, y, source, start, rates=(1.0, 1.0)):
     Cost: one thin SVD of X. Source: thm-lora.
     """
     rounding = checks.rounding(X)
+    checks.aligned(X=X, source=source, start=start)
     X, y = checks.samples(X, y)
     source = checks.array("source", source, (X.shape[1],))
     start = checks.array("start", start, (X.shape[1],))

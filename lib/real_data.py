@@ -417,7 +417,7 @@ def misfit_risk(problem, inputs, labels, n, ridge, rng):
     X, whole = inputs.X[rows], np.mean(misfit**2)
     return {
         kind: problem.risk(
-            linear_regression.finetune(X, X @ problem.target + noise, problem.source, ridge)
+            linear_regression.finetune(X, X @ problem.target + noise, problem.source, ridge=ridge)
         )
         / whole
         for kind, noise in noises.items()

@@ -1,28 +1,35 @@
 """Which source to start from: the risk after fine-tuning, estimated from the target samples alone.
 
 Leaving one sample out and fine-tuning on the rest needs no refitting: one factorisation of the
-kernel matrix gives all n errors of any number of sources.
+kernel matrix gives all n errors of any number of sources. Nor does leaving out two, so that what
+was chosen without a sample is tested on it.
+
+Nothing is centred or scaled: ``features.Standard`` does both, and gives a model an intercept.
 
 Contract: a wrong type is a TypeError; a wrong shape, an entry that is not finite, or a number out
 of its range a ValueError. Both name the argument.
 """
 
 import math
+import warnings
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import scipy.linalg
+import scipy.stats
 
 from lib import checks
 from lib.depth_equation import log_scale
 from lib.numerics import ten_digits, unit
 from lib.row_space import RowSpace, left_out
 
-__all__ = ["Combination", "combine", "leave_one_out", "rank_sources"]
+__all__ = ["Combination", "combine", "compare", "leave_one_out", "rank_sources"]
 
 _STRENGTHS = np.concatenate([[0.0], np.geomspace(1e-3, 1e4, 15), [math.inf]])
 _RIDGES = np.geomspace(1e-6, 1e3, 28)
+_DOUBT = 0.05  # of the truly best candidate being told apart from the first
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,9 +109,7 @@ def combine(X, y, sources, *, strengths=None, ridges=None):
     if ridges is None:
         ridges = _RIDGES * (trace / n if trace > 0 else 1.0)
     else:
-        ridges = _positive("ridges", ridges) / height / height
-        if ridges.min() == 0:
-            raise ValueError("ridges must be above 0")
+        ridges = _above_zero(ridges) / height / height
     strengths, ridges = np.sort(strengths), np.sort(ridges)[::-1]
     best, chosen = math.inf, None
     for ridge, tied in zip(ridges, _tied(Z, labels, answers, ridges), strict=True):
@@ -122,12 +127,13 @@ def combine(X, y, sources, *, strengths=None, ridges=None):
         return Combination(theta, weights, strength, ridge, (best * size) ** 2)
 
 
-def _samples_and_sources(X, y, sources):
-    """At least two samples, and at least one source."""
-    X, y = checks.samples(X, y)
+def _samples_and_sources(X, y, sources, outputs=False):
+    """At least two samples and one source: y (n,) or (n, k), sources (s, d) or (s, k, d)."""
+    checks.aligned(X=X, sources=sources)
+    X, y = checks.samples(X, y, outputs=outputs)
     if len(X) < 2:
         raise ValueError(f"X must have at least two rows, got {len(X)}")
-    sources = checks.array("sources", sources, (None, X.shape[1]))
+    sources = checks.array("sources", sources, (None, *y.shape[1:], X.shape[1]))
     if len(sources) == 0:
         raise ValueError("sources must have at least one row")
     return X, y, sources
@@ -139,6 +145,13 @@ def _positive(name, values, infinite=False):
     if values.size == 0 or values.min() < 0:
         raise ValueError(f"{name} must be non-negative numbers, at least one")
     return values
+
+
+def _above_zero(ridges, infinite=False):
+    ridges = _positive("ridges", ridges, infinite)
+    if ridges.min() == 0:
+        raise ValueError("ridges must be above 0")
+    return ridges
 
 
 def _tied(X, y, answers, ridges):
@@ -170,6 +183,195 @@ def _at_strength(plain, whole, along, gains, fitted, axes, t):
     return errors, axes @ (share * fitted), dual
 
 
+def compare(candidates, y, *, ridges=None):
+    """Which candidate has the least risk after fine-tuning, and which cannot be told from it.
+
+    Each candidate may have features of its own, and is given a ridge of its own. Scratch is always
+    among them, and so is each source as it is.
+
+    Parameters
+    ----------
+    candidates : mapping of str to X or (X, source)
+        Name → the candidate's features of the target samples, array (n, d), the same samples in the
+        same order for all; with θ_S (d,), or (k, d) for k outputs, if it has a head for the task,
+        else zero is the start. Added are "…, as it is" for each source, and for each X that comes
+        with sources only "scratch", or "scratch, …" with the name of its first source, if there are
+        several such X.
+    y : array (n,) or (n, k)
+        Target labels, n at least three. For K classes, ``np.eye(K)[classes]``.
+    ridges : array of float, optional
+        The δ > 0 to choose from, the same for all; None takes 28 from 10⁻⁶ to 10³ times tr XXᵀ/n,
+        for each X its own. To scratch it adds infinity, which answers zero.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per candidate, best first; those that tie to ten digits in the given order.
+
+        ``ridge``: chosen by leave-one-out on all samples; ∞ for a source as it is.
+        ``error``: mean squared leave-one-out error, summed over outputs, in the units of y²; each
+        sample is tested with the ridge that the other samples choose, so that the error is honest.
+        ``difference``: to the error in the first row; ``standard error``: of it, from the n paired
+        differences.
+        ``apart``: whether the difference is more than chance: above its standard error times the
+        quantile of Student's law with n − 1 degrees of freedom for 0.05/(candidates − 1).
+        ``chosen``: the share of samples without which the candidate is the first.
+
+        The last row, "choice", is the procedure itself: each sample is tested with the candidate
+        and the ridge that the others choose. The least of many errors is too low; this one is not.
+        Its ``difference`` estimates the winner's curse.
+
+    Raises
+    ------
+    ValueError
+        If a name is taken, as "choice" is, and "scratch" for a candidate with a source.
+
+    Notes
+    -----
+    Let M be a multiple of (XXᵀ + δI)⁻¹ and α = M(y − Xθ_S). The error on sample j of a model
+    fitted without samples i and j is (Mᵢᵢαⱼ − Mᵢⱼαᵢ)/(MᵢᵢMⱼⱼ − Mᵢⱼ²). So one factorisation of each
+    X serves all; each ridge costs O(n³) in matrix products. Errors of overlapping training
+    sets are not independent, and squares have heavy tails: with few samples the standard errors
+    are rough. Source: prop-loo.
+
+    Examples
+    --------
+    Labels that one source knows, up to chance; the other has learned something else.
+
+    >>> rng = np.random.default_rng(0)
+    >>> X, noise = rng.standard_normal((12, 6)), rng.standard_normal(12)
+    >>> near, far = np.array([3, 2, 1, 0, 0, 0]), np.array([0, 0, 0, 1, 2, 3])
+    >>> table = compare({"near": (X, near), "far": (X, far)}, X @ near + noise)
+    >>> table[["error", "apart", "chosen"]].round(2)
+                    error  apart  chosen
+    near, as it is   1.13  False    0.67
+    scratch          1.24  False    0.08
+    far              1.44  False    0.08
+    near             1.52  False    0.17
+    far, as it is   19.48   True    0.00
+    choice           1.68  False    1.00
+    """
+    entries = _candidates(candidates, y)
+    size = unit(*(residual for *_, residual in entries))
+    factored, names, best, honest, least = {}, [], [], [], []
+    for name, headed, X, residual in entries:
+        if id(X) not in factored:
+            factored[id(X)] = _factored(X, ridges)
+        grid, *eigen = factored[id(X)]
+        errors, without = _two_left_out(*eigen, residual / size)
+        without = ten_digits(np.sqrt(without))
+        parts = (
+            {name: slice(1, None), f"{name}, as it is": slice(1)} if headed else {name: slice(None)}
+        )
+        for label, part in parts.items():
+            names.append(label)
+            best.append(grid[part][ten_digits(np.sqrt(errors[part].mean(axis=1))).argmin()])
+            at = without[part].argmin(axis=0)  # of ridges that tie the first, the largest
+            honest.append(np.take_along_axis(errors[part], at[None], axis=0)[0])
+            least.append(without[part].min(axis=0))
+    if len(set(names)) < len(names):
+        raise ValueError(f"candidates must not be named as others are: {', '.join(names)}")
+    best, honest, n = np.array(best), np.array(honest), len(residual)
+    chosen = np.argmin(least, axis=0)
+    share = np.bincount(chosen, minlength=len(names)) / n
+    order = np.argsort(ten_digits(np.sqrt(honest.mean(axis=1))), kind="stable")
+    honest = np.vstack([honest[order], honest[chosen, np.arange(n)]])
+    error, differences = honest.mean(axis=1), honest - honest[0]
+    difference = ten_digits(differences.mean(axis=1), error[0])
+    deviation = differences.std(axis=1, ddof=1) / math.sqrt(n)
+    quantile = scipy.stats.t.isf(_DOUBT / max(len(names) - 1, 1), n - 1)
+    with np.errstate(over="ignore", under="ignore"):
+        return pd.DataFrame(
+            {
+                "ridge": np.append(best[order], math.nan),
+                "error": error * size * size,
+                "difference": difference * size * size,
+                "standard error": deviation * size * size,
+                "apart": difference > quantile * deviation,
+                "chosen": np.append(share[order], 1.0),
+            },
+            index=[*(names[k] for k in order), "choice"],
+        )
+
+
+def _candidates(candidates, y):
+    """Name, whether there is a source, features and residual (n, k) of each; scratch included.
+
+    Features that are equal are one array.
+    """
+    if not hasattr(candidates, "items") or len(candidates) == 0:
+        raise TypeError("candidates must be a mapping of names to X or (X, source), at least one")
+    labels, y = y, checks.array("y", y, (...,))
+    y = checks.columns("y", y, len(y) if y.ndim else 1)
+    if len(y) < 3:
+        raise ValueError(f"y must have at least three samples, got {len(y)}")
+    entries, headed, bare = [], {}, []
+    for name, candidate in candidates.items():
+        label = f"candidates[{name!r}]"
+        pair = candidate if isinstance(candidate, tuple) else (candidate, None)
+        if len(pair) != 2:
+            raise ValueError(f"{label} must be X or (X, source), got {len(pair)} items")
+        X, source = pair
+        checks.aligned(X=X, source=source)
+        checks.aligned_rows(X=X, y=labels)
+        Z = checks.samples(X, name=label)
+        if len(Z) != len(y):
+            raise ValueError(f"{label} must have {len(y)} rows, as many as y, got {len(Z)}")
+        if name == "choice" or (name == "scratch" and source is not None):
+            raise ValueError(f"candidates must not call one {name!r}")
+        Z = next((other for *_, other, _ in entries if np.array_equal(other, Z)), Z)
+        missed = y.T
+        if source is None:
+            bare.append(id(Z))
+        else:
+            missed = y.T - checks.array(f"{label}[1]", source, (*y.shape[1:], Z.shape[1])) @ Z.T
+            headed.setdefault(id(Z), (name, Z))
+        entries.append((name, source is not None, Z, missed.reshape(-1, len(y)).T))
+    alone = [first for key, first in headed.items() if key not in bare]
+    for name, Z in alone:
+        scratch = "scratch" if len(alone) == 1 else f"scratch, {name}"
+        entries.append((scratch, False, Z, y.reshape(len(y), -1)))
+    return entries
+
+
+def _factored(X, ridges):
+    """The δ, largest first; and eigenvectors of XXᵀ, with the eigenvalues of M for each δ.
+
+    M is the inverse of XXᵀ + δI, times its least eigenvalue.
+    """
+    height = unit(X)  # squares must not over- or underflow
+    K = (X / height) @ (X / height).T
+    values, vectors = scipy.linalg.eigh(K, driver="evd", check_finite=False)
+    values = np.maximum(values, 0)
+    if ridges is None:
+        grid = _RIDGES * (values.sum() / len(X) or 1.0)
+    else:
+        grid = _above_zero(ridges, infinite=True) / height / height
+    grid = np.unique(np.append(grid, math.inf))[::-1]
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
+        weights = (values[0] + grid[:, None]) / (values + grid[:, None])
+        weights[np.isinf(grid)] = 1
+        return grid * height * height, vectors, weights
+
+
+def _two_left_out(vectors, weights, residual):
+    """Squared errors (ridges, n) without the sample; and, of the others without it, their mean."""
+    n = len(vectors)
+    outer, inner = np.empty((2, len(weights), n))
+    for k, w in enumerate(weights):
+        M = (vectors * w) @ vectors.T
+        dual, alone = M @ residual, np.diag(M)
+        both = np.outer(alone, alone) - M**2
+        np.fill_diagonal(both, math.inf)  # a sample is not left out twice
+        with np.errstate(divide="ignore", invalid="ignore"):
+            outer[k] = np.where(alone > 0, np.vecdot(dual, dual) / alone**2, math.inf)
+            pairs = np.zeros((n, n))
+            for column in dual.T:
+                pairs += ((np.outer(alone, column) - M * column[:, None]) / both) ** 2
+        inner[k] = np.where(both > 1e-12 * np.outer(alone, alone), pairs, math.inf).sum(axis=1)
+    return outer, inner / (n - 1)
+
+
 def leave_one_out(K, residual, ridge=0.0):
     """Error on each sample after fine-tuning on the others: (K + δI)⁻¹residual/diag (K + δI)⁻¹.
 
@@ -181,9 +383,9 @@ def leave_one_out(K, residual, ridge=0.0):
     residual : array (n,) or (n, k)
         y − f_S(X), what a pretrained model misses; one column per source.
     ridge : float
-        δ ≥ 0. For δ = 0 and singular K it is the limit δ → 0: least squares where there is no
-        interpolation, and the shortest way where there is more than one. Eigenvalues of K below
-        4nε of the largest count as zero, ε being that of the precision in which K is given.
+        δ ≥ 0, infinity allowed. For δ = 0 and singular K it is the limit δ → 0: least squares where
+        there is no interpolation, and the shortest way where there is more than one. Eigenvalues of
+        K below 4nε of the largest count as zero, ε being that of the precision of K as given.
 
     Returns
     -------
@@ -210,22 +412,24 @@ def leave_one_out(K, residual, ridge=0.0):
     rounding = checks.rounding(K)
     K = checks.symmetric("K", K, at_least=2, rounding=rounding)
     residual = checks.columns("residual", residual, len(K))
-    return _from_kernel("K", K, residual, checks.real("ridge", ridge, at_least=0), rounding)
+    ridge = checks.real("ridge", ridge, at_least=0, infinite=True)
+    return _from_kernel("K", K, residual, ridge, rounding)
 
 
-def rank_sources(X, y, sources, ridge=0.0, *, kernel=None, depth=1):
+def rank_sources(X, y, sources, *, ridge=0.0, kernel=None, depth=1):
     """Order candidate sources by the risk that leave-one-out expects after fine-tuning.
 
     Parameters
     ----------
     X : array (n, d)
         Target inputs, at least two.
-    y : array (n,)
-        Target labels.
-    sources : array (s, d)
-        One linear teacher per row; zeros stand for training from scratch.
+    y : array (n,) or (n, k)
+        Target labels, one column per output; at depth 1, if there are several.
+    sources : array (s, d) or (s, k, d)
+        One linear teacher each; zeros stand for training from scratch.
     ridge : float
-        δ ≥ 0, as in ``linear_regression.finetune``.
+        δ ≥ 0, as in ``linear_regression.finetune``; the same for all. ``compare`` chooses one for
+        each source.
     kernel : callable, optional
         Takes X to a kernel matrix (n, n), such as ``relu.ntk``; None is the linear model, XXᵀ.
     depth : int or math.inf
@@ -237,12 +441,18 @@ def rank_sources(X, y, sources, ridge=0.0, *, kernel=None, depth=1):
     order : array (s,)
         Positions of the sources, the best first.
     scores : array (s,)
-        Mean squared leave-one-out error of each, in the units of y².
+        Mean squared leave-one-out error of each, summed over outputs, in the units of y².
 
     Raises
     ------
     ValueError
         If options exclude each other.
+
+    Warns
+    -----
+    UserWarning
+        If sources that differ all score the same, as without ridge they do where n samples of rank
+        d determine all weights: there the start does not matter, and the order says nothing.
 
     Notes
     -----
@@ -259,30 +469,39 @@ def rank_sources(X, y, sources, ridge=0.0, *, kernel=None, depth=1):
     ([1, 0], [8.333, 0.333])
     """
     rounding = checks.rounding(X)
-    X, y, sources = _samples_and_sources(X, y, sources)
-    ridge = checks.real("ridge", ridge, at_least=0)
+    depth = checks.depth("depth", depth)
+    X, y, sources = _samples_and_sources(X, y, sources, outputs=depth == 1)
+    ridge = checks.real("ridge", ridge, at_least=0, infinite=True)
     if kernel is not None and not callable(kernel):
         raise TypeError(f"kernel must be callable, got {type(kernel).__name__}")
-    depth = checks.depth("depth", depth)
-    answers = X @ sources.T
+    answers = sources @ X.T
     if depth == 1:
-        residual = y[:, None] - answers
+        residual = y.T - answers
         if kernel is None:
-            errors = RowSpace(X, rounding).leave_one_out(residual.T, ridge).T
+            errors = RowSpace(X, rounding).leave_one_out(residual, ridge)
         else:
             K = kernel(X)
             rounding = checks.rounding(K)
             K = checks.symmetric("kernel(X)", K, at_least=2, rounding=rounding)
             K = checks.array("kernel(X)", K, 2 * (len(X),))
-            errors = _from_kernel("kernel(X)", K, residual, ridge, rounding)
+            flat = _from_kernel("kernel(X)", K, residual.reshape(-1, len(X)).T, ridge, rounding)
+            errors = flat.T.reshape(residual.shape)
     else:
         if kernel is not None or ridge > 0:
             raise ValueError("depth must be 1 with a kernel or a ridge")
-        errors = _deep_leave_one_out(X, y, sources, depth, rounding)
+        errors = _deep_leave_one_out(X, y, sources, depth, rounding).T
     scale = unit(errors)  # squares must not over- or underflow before they are compared
-    scores = np.mean((errors / scale) ** 2, axis=0)
+    scores = np.sum((errors / scale) ** 2, axis=tuple(range(1, errors.ndim))) / len(X)
     size = (np.abs(y).max() + np.abs(answers).max()) / scale  # of what cancels in an error
-    order = np.argsort(ten_digits(np.sqrt(scores), size), kind="stable")
+    roots = ten_digits(np.sqrt(scores), size)
+    alike = len(sources) > 1 and not np.ptp(ten_digits(errors / scale, size), axis=0).any()
+    if alike and np.ptp(answers, axis=0).any():
+        warnings.warn(
+            "all sources score the same, and are in the order given: the samples determine the "
+            "model, wherever it starts; a ridge above 0 would let the source matter",
+            stacklevel=2,
+        )
+    order = np.argsort(roots, kind="stable")
     with np.errstate(over="ignore", under="ignore"):
         return order, scores * scale * scale
 

@@ -151,7 +151,7 @@ def test_leave_one_out_ridge_avoids_most_of_the_harm_at_little_cost(name):
         y = X @ u
         errors = [np.mean(leave_one_out(X @ X.T, y, ridge) ** 2) for ridge in ridges]
         ends = [
-            linear_regression.finetune(X, y, problem.source, ridge)
+            linear_regression.finetune(X, y, problem.source, ridge=ridge)
             for ridge in (0, ridges[np.argmin(errors)], planning.optimal_ridge(problem, 50))
         ]
         runs.append(problem.risk(np.array(ends)) / problem.risk(problem.source))

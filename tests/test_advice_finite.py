@@ -533,8 +533,8 @@ def test_forecast_of_real_labels_holds_for_other_questions_and_some_sources_harm
                 early, sample, test = np.split(order, [900, 920])
                 source, early = np.zeros(digits.X.shape[1]), early[:count]
                 if count:
-                    source = finetune(digits.X[early], answers[early], source, first)
-                end = finetune(digits.X[sample], labels[sample], source, second)
+                    source = finetune(digits.X[early], answers[early], source, ridge=first)
+                end = finetune(digits.X[sample], labels[sample], source, ridge=second)
                 errors.append(np.mean((digits.X[test] @ end - labels[test]) ** 2))
             assert abs(np.mean(errors) - formula) < max(0.03, 0.06 * formula)
             curves.setdefault((question, wanted), []).append(np.mean(errors))
@@ -558,7 +558,7 @@ def shifted_images(digits, question, wanted, n):
     ends = []
     for seed in range(5000, 5060):
         rows = np.random.default_rng(seed).permutation(half)[:n]
-        ends.append(finetune(first.X[rows], labels[wanted][rows], problem.source, ridge))
+        ends.append(finetune(first.X[rows], labels[wanted][rows], problem.source, ridge=ridge))
     found = {}
     altered = {"as they are": digits.X} | real_data.altered_digits(least=0.05)
     for name, X in altered.items():
@@ -610,8 +610,12 @@ def test_on_photographs_the_formula_is_a_rough_guide():
                     early = rng.permutation(len(here.X))[:count]
                     rows = rng.permutation(len(there.X))[:n]
                     source, goal = np.zeros(here.X.shape[1]), there.teachers[question]
-                    source = finetune(here.X[early], here.labels[question][early], source, first)
-                    end = finetune(there.X[rows], there.labels[question][rows], source, second)
+                    source = finetune(
+                        here.X[early], here.labels[question][early], source, ridge=first
+                    )
+                    end = finetune(
+                        there.X[rows], there.labels[question][rows], source, ridge=second
+                    )
                     risks.append(there.population.squared_norm(end - goal))
                 found.setdefault((other, n, count), []).append(np.mean(risks) / formula)
     for (other, n, count), ratios in found.items():

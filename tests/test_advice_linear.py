@@ -215,7 +215,7 @@ def test_every_cure_beats_training_to_the_end(seed):
             X, y = problem.sample(n, rng, noise=sigma)
             before = max(np.mean((y - X @ source) ** 2) - sigma**2, 1e-9)
             guess = sigma**2 * np.mean(np.sum(X**2, axis=1)) / before
-            ends = [finetune(X, y, source, r) for r in (0, best / 3, best, 3 * best, guess)]
+            ends = [finetune(X, y, source, ridge=r) for r in (0, best / 3, best, 3 * best, guess)]
             time = planning.optimal_stopping_time(problem, X, sigma)
             risks.append(problem.risk([*ends, *gradient_flow(X, y, source, [n / best, time])]))
         end, low, ridge, high, guess, stop, oracle = np.mean(risks, axis=0)

@@ -312,6 +312,13 @@ def test_the_example_of_the_readme_runs():
     exec(compile(example, "README.md", "exec"), {})
 
 
+def test_the_examples_of_the_api_page_print_what_it_shows(capsys):
+    page = (ROOT / "appendices" / "api.md").read_text(encoding="utf-8")
+    code = "".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+    exec(compile(code, "api.md", "exec"), {})
+    assert capsys.readouterr().out == "".join(re.findall(r"```text\n(.*?)```", page, re.DOTALL))
+
+
 # ----------------------------------------------------------------------------- logo, repository
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from lib import checks
+from lib import checks, deep_linear, linear_regression, lora, selection
 
 
 @pytest.mark.parametrize(
@@ -289,3 +289,41 @@ def test_symmetry_is_up_to_rounding():
             else:
                 with pytest.raises(ValueError, match="^K must be symmetric"):
                     checks.symmetric("K", K, rounding=rounding)
+
+
+def test_frames_must_agree_on_what_their_numbers_are_about():
+    frame = pd.DataFrame(np.eye(2), columns=["b", "a"], index=[5, 3])
+    teacher = pd.Series([1.0, 2], index=["b", "a"])
+    checks.aligned(X=frame, source=teacher, other=None, third=[1.0, 2], fourth=np.ones(2))
+    checks.aligned(X=frame, source=pd.Series([1.0, 2]))  # 0, 1: no names
+    checks.aligned(X=np.eye(2), sources=pd.DataFrame([[1, 2]], columns=["a", "b"]))
+    with pytest.raises(ValueError, match="^source must name its features as X does.*another order"):
+        checks.aligned(X=frame, other=np.ones(2), source=teacher[::-1])
+    with pytest.raises(ValueError, match="^sources must name its features as X does.*otherwise"):
+        checks.aligned(X=frame, sources=pd.DataFrame([[1, 2]], columns=["a", "c"]))
+    checks.samples(frame, pd.Series([1.0, 2], index=[5, 3]))
+    checks.samples(frame, [1.0, 2])
+    checks.samples(frame, pd.Series([1.0, 2]))
+    with pytest.raises(ValueError, match="^y must name its rows as Z does.*in another order"):
+        checks.samples(frame, pd.Series([1.0, 2], index=[3, 5]), name="Z")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda X, y, source: linear_regression.finetune(X, y, source),
+        lambda X, y, source: linear_regression.gradient_flow(X, y, source, [1.0]),
+        lambda X, y, source: linear_regression.measured_curve(X, y, X, y, source, ridge=0.1),
+        lambda X, y, source: deep_linear.finetune(X, y, source, 2),
+        lambda X, y, source: lora.finetune(X, y, source, np.ones(2)),
+        lambda X, y, source: selection.rank_sources(X, y, pd.DataFrame([source])),
+        lambda X, y, source: selection.combine(X, y, pd.DataFrame([source])),
+        lambda X, y, source: selection.compare({"it": (X, source)}, y),
+    ],
+)
+def test_every_way_to_start_from_a_source_asks_for_the_same_features(call):
+    X, y = pd.DataFrame([[3.0, 1], [1, 3], [1, 1]], columns=["a", "b"]), [1.0, 2.0, 4.0]
+    source = pd.Series([2.0, 1], index=["a", "b"])
+    call(X, y, source)
+    with pytest.raises(ValueError, match="^sources? must name its features as X does"):
+        call(X, y, source[::-1])

@@ -44,7 +44,7 @@ def test_end_points(n, ridge):
     """Every weight, the small as well: what it adds to the outputs is within 1e-9 of them."""
     X, y, source = scaled_columns(n, 7, n)
     expected = exact_end(X, y, source, ridge)
-    found = linear_regression.finetune(X, y, source, ridge)
+    found = linear_regression.finetune(X, y, source, ridge=ridge)
     size = np.abs(X).max(axis=0)
     np.testing.assert_allclose(found * size, expected * size, rtol=0, atol=1e-9)
 

@@ -73,6 +73,17 @@ CALLS = {
         {"spectrum": (SPECTRUM, 2, 0), "teachers": (THETA, -1, 1), "X": (X, 1, 0)},
         (0, 2),
     ),
+    "linear_regression.measured_curve": (
+        linear_regression.measured_curve,
+        {
+            "X": (X, 1, 0),
+            "y": (Y, 0, 1),
+            "X_test": (TEST, 1, 0),
+            "y_test": (np.arange(5.0), 0, 1),
+            "source": (THETA[0], -1, 1),
+        },
+        (0, 2),
+    ),
     "linear_regression.samples_needed": (
         lambda curve: linear_regression.samples_needed(curve, curve[1]),
         {"curve": (np.array([3.0, 2, 1]), 0, 2)},
@@ -362,6 +373,11 @@ CALLS = {
         {"X": (X, 1, 0), "y": (Y, 0, 1), "sources": (SOURCES, -1, 1)},
         (-1, 1),
     ),
+    "selection.compare": (
+        lambda given, head, y: np.sqrt(selection.compare({"it": (given, head)}, y)["error"]),
+        {"given": (X, 1, 0), "head": (THETA[0], -1, 1), "y": (Y, 0, 1)},
+        (0, 1),
+    ),
     "selection.leave_one_out": (
         lambda K, residual, ridge: selection.leave_one_out(K, residual, float(ridge)),
         {"K": (K, 2, 0), "residual": (Y, 0, 1), "ridge": (np.array(0.5), 2, 0)},
@@ -419,7 +435,7 @@ CALLS = {
     ),
 }
 ELSEWHERE = {  # not functions of arrays of numbers: tables, plots, data, random problems, checks
-    "datasets": {"digits", "image_patches", "mnist"},
+    "datasets": {"digits", "image_patches", "mnist", "words"},
     "figures": {"curves", "measured", "rate", "summary", "table", "theory", "use_style"},
     # Called by the others; and those whose norms go with the source: in test_layers.
     "deep_linear": {"chain", "finetune_layers", "layer_curve", "layer_flow"},
@@ -539,6 +555,7 @@ def test_the_wrong_kind_of_array_is_named(name, kind):
     """A TypeError or ValueError with the name of the argument and its dtype."""
     call, arguments, _ = CALLS[name]
     called = {"spectrum": "eigenvalues", "teachers": "(source|target)"}
+    called |= {"given": r"candidates\['it'\]", "head": r"candidates\['it'\]\[1\]"}
     called |= {"first": r"layers\[0\]", "second": r"layers\[1\]", "third": r"layers\[2\]"}
     for key, (value, *_) in arguments.items():
         value = np.asarray(value, dtype=float)

@@ -178,7 +178,7 @@ def test_ridge_and_noise_are_as_simulated(exponent, n, ridge):
     risks = []
     for _ in range(40):
         X, y = problem.sample(n, rng, noise)
-        risks.append(problem.risk(linear_regression.finetune(X, y, problem.source, ridge)))
+        risks.append(problem.risk(linear_regression.finetune(X, y, problem.source, ridge=ridge)))
     assert_equivalent(risks, linear_risk(problem, n, ridge, noise), ALLOWANCE[exponent])
 
 

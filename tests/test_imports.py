@@ -21,7 +21,7 @@ def test_theory_never_loads_torch():
 # The house, from its foundations up: a module imports from lines above its own only.
 ORDER = """
 checks progress numerics fingerprint
-row_space equivalent depth_equation figures
+row_space equivalent depth_equation figures features
 problem sweep
 linear_regression relu similarity datasets
 deep_linear bounds exact_risk selection transferability

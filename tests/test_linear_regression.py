@@ -20,7 +20,14 @@ from strategies import EPS, condition, rotation, sampled_problems, seeds, z_scor
 
 from lib import deep_linear, linear_regression
 from lib.datasets import digits, readout
-from lib.linear_regression import finetune, flow_risk, gradient_flow, learning_curve, samples_needed
+from lib.linear_regression import (
+    finetune,
+    flow_risk,
+    gradient_flow,
+    learning_curve,
+    measured_curve,
+    samples_needed,
+)
 from lib.planning import optimal_stopping_time
 from lib.problem import Population, TransferProblem
 
@@ -175,7 +182,7 @@ def test_ridge_minimises_its_objective(case, exponent, seed):
     X = X / max(np.linalg.norm(X, 2), 1e-300)
     y = X @ problem.target + np.random.default_rng(seed).standard_normal(len(X))
     ridge = 10**exponent
-    theta = finetune(X, y, problem.source, ridge)
+    theta = finetune(X, y, problem.source, ridge=ridge)
     # Condition of both systems: (1 + δ)/δ ≤ 1001.
     model = Ridge(alpha=ridge, fit_intercept=False, solver="cholesky")
     np.testing.assert_allclose(
@@ -191,10 +198,12 @@ def test_ridge_goes_from_the_end_point_to_the_source():
     rng = np.random.default_rng(0)
     X, y, source = rng.standard_normal((4, 9)), rng.standard_normal(4), rng.standard_normal(9)
     end = finetune(X, y, source)
-    misses = [np.linalg.norm(finetune(X, y, source, ridge) - end) for ridge in (1e-3, 1e-6, 1e-9)]
+    misses = [
+        np.linalg.norm(finetune(X, y, source, ridge=ridge) - end) for ridge in (1e-3, 1e-6, 1e-9)
+    ]
     np.testing.assert_allclose(np.divide(misses[1:], misses[:-1]), 1e-3, rtol=0.01)  # ∝ δ
-    np.testing.assert_allclose(finetune(X, y, source, 1e-300), end, rtol=1e-12)
-    np.testing.assert_allclose(finetune(X, y, source, 1e300), source, rtol=1e-12)
+    np.testing.assert_allclose(finetune(X, y, source, ridge=1e-300), end, rtol=1e-12)
+    np.testing.assert_allclose(finetune(X, y, source, ridge=1e300), source, rtol=1e-12)
 
 
 # The isotropic corollary
@@ -460,7 +469,7 @@ def flow(X=X, y=Y, source=SOURCE, times=(0, 1)):
         ({"X": 1j * X}, TypeError),
         ({"X": [[1, 2, 3], [1, 2]]}, TypeError),
         ({"y": np.ones(3)}, ValueError),
-        ({"y": np.ones((2, 1))}, ValueError),
+        ({"y": np.ones((2, 1, 1))}, ValueError),
         ({"y": [1, NAN]}, ValueError),
         ({"y": "ab"}, TypeError),
         ({"source": np.ones(2)}, ValueError),
@@ -474,14 +483,57 @@ def test_bad_samples_are_named(function, changed, error):
         function(**{"X": X, "y": Y, "source": SOURCE} | changed)
 
 
+@given(seeds, st.sampled_from([0.0, 1e-3, 1.0, 50.0]), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_a_measured_curve_is_that_of_fine_tuning_on_the_first_rows(seed, ridge, outputs):
+    """The two ways differ by rounding times the condition of X, below 1e6 or so for most draws."""
+    rng = np.random.default_rng(seed)
+    d = int(rng.integers(1, 9))
+    n = int(rng.integers(1, d + 1 if ridge == 0 else 14))
+    k = (int(rng.integers(1, 4)),) if outputs else ()
+    X, X_test = rng.standard_normal((n, d)), rng.standard_normal((5, d))
+    y, y_test, source = (rng.standard_normal(shape) for shape in ((n, *k), (5, *k), (*k, d)))
+    curve = measured_curve(X, y, X_test, y_test, source, ridge=ridge)
+    ends = [source] + [finetune(X[:j], y[:j], source, ridge=ridge) for j in range(1, n + 1)]
+    expected = [np.mean((y_test.T - end @ X_test.T) ** 2, axis=-1) for end in ends]
+    np.testing.assert_allclose(curve, expected, rtol=1e-7, atol=1e-9 * np.max(expected))
+
+
+def test_more_rows_than_weights_need_a_ridge():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((6, 4)), rng.standard_normal(6)
+    for rows in X, X[[0, 0]]:
+        with pytest.raises(ValueError, match="^X must have independent rows"):
+            measured_curve(rows, y[: len(rows)], X, y, np.zeros(4))
+        measured_curve(rows, y[: len(rows)], X, y, np.zeros(4), ridge=0.1)
+
+
+def test_outputs_are_fine_tuned_one_by_one_and_an_infinite_ridge_leaves_them():
+    rng = np.random.default_rng(0)
+    X, y, source = (
+        rng.standard_normal((5, 8)),
+        rng.standard_normal((5, 3)),
+        rng.standard_normal((3, 8)),
+    )
+    for ridge in 0.0, 0.7:
+        expected = [finetune(X, y[:, k], source[k], ridge=ridge) for k in range(3)]
+        np.testing.assert_allclose(finetune(X, y, source, ridge=ridge), expected, rtol=1e-12)
+    np.testing.assert_array_equal(finetune(X, y, source, ridge=math.inf), source)
+
+
+def test_a_ridge_is_not_a_depth():
+    with pytest.raises(TypeError):
+        finetune(np.eye(2), np.ones(2), np.ones(2), 3)
+
+
 @pytest.mark.parametrize(
     ("call", "argument", "error"),
     [
-        (lambda: finetune(X, Y, SOURCE, -1e-9), "ridge", ValueError),
-        (lambda: finetune(X, Y, SOURCE, NAN), "ridge", ValueError),
-        (lambda: finetune(X, Y, SOURCE, INF), "ridge", ValueError),
-        (lambda: finetune(X, Y, SOURCE, "1"), "ridge", TypeError),
-        (lambda: finetune(X, Y, SOURCE, [1.0]), "ridge", TypeError),
+        (lambda: finetune(X, Y, SOURCE, ridge=-1e-9), "ridge", ValueError),
+        (lambda: finetune(X, Y, SOURCE, ridge=NAN), "ridge", ValueError),
+        (lambda: finetune(X, Y, SOURCE, ridge=-INF), "ridge", ValueError),
+        (lambda: finetune(X, Y, SOURCE, ridge="1"), "ridge", TypeError),
+        (lambda: finetune(X, Y, SOURCE, ridge=[1.0]), "ridge", TypeError),
         (lambda: flow(times=1.0), "times", ValueError),
         (lambda: flow(times=[-1]), "times", ValueError),
         (lambda: flow(times=[NAN]), "times", ValueError),

@@ -47,7 +47,7 @@ def test_profile_is_as_simulated():
     draws = []
     for _ in range(400):
         X, y = problem.sample(40, rng, 0.05)
-        error = linear_regression.finetune(X, y, problem.source, 0.1) - problem.target
+        error = linear_regression.finetune(X, y, problem.source, ridge=0.1) - problem.target
         draws.append(population.coordinates(error) ** 2 * population.eigenvalues)
     draws = np.add.reduceat(np.array(draws), parts[:-1], axis=1)
     profile = np.add.reduceat(risk_profile(problem, 40, 0.1, 0.05), parts[:-1])

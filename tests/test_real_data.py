@@ -165,10 +165,10 @@ def test_misfits_are_real_or_dealt_out(small):
     rng = np.random.default_rng(5)
     rows, misfit = rng.permutation(300)[:20], labels - small.X @ problem.target
     X, whole = small.X[rows], np.mean(misfit**2)
-    end = linear_regression.finetune(X, labels[rows], problem.source, 0.5)
+    end = linear_regression.finetune(X, labels[rows], problem.source, ridge=0.5)
     assert found["real"] == pytest.approx(problem.risk(end) / whole)
     dealt = X @ problem.target + rng.permutation(misfit)[:20]
-    end = linear_regression.finetune(X, dealt, problem.source, 0.5)
+    end = linear_regression.finetune(X, dealt, problem.source, ridge=0.5)
     assert found["dealt"] == pytest.approx(problem.risk(end) / whole)
 
 
