@@ -10,7 +10,6 @@ import numpy as np
 import scipy.linalg
 
 from lib import checks
-from lib.numerics import ten_digits
 from lib.row_space import row_space
 
 __all__ = ["LAWS", "Population", "TransferProblem", "kernel_problem"]
@@ -103,7 +102,9 @@ class Population:
         null = scipy.linalg.qr(Vt.T, check_finite=False)[0][:, s.size :]
         vectors = np.hstack([Vt.T, null])
         # A sign for each, the same on every machine: what is drawn with ``sample`` hangs on it.
-        largest = np.argmax(ten_digits(np.abs(vectors), 1.0), axis=0)
+        # Of entries that tie up to rounding the first.
+        sizes = np.abs(vectors)
+        largest = np.argmax(sizes > sizes.max(axis=0) - 1e-10, axis=0)
         return cls(values, vectors * np.sign(vectors[largest, np.arange(d)]))
 
     @property

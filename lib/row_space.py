@@ -45,6 +45,12 @@ class RowSpace:
     def _svd(self):
         return row_space(self._X, self._rounding)
 
+    @functools.cached_property
+    def _left(self):
+        if "_svd" in self.__dict__:
+            return self._svd[:2]
+        return left_vectors(self._X, self._rounding)
+
     @property
     def U(self):
         """Left singular vectors, as columns."""
@@ -84,10 +90,7 @@ class RowSpace:
 
         V is not needed for it, nor computed.
         """
-        if "_svd" in self.__dict__:
-            U, s, _ = self._svd
-        else:
-            U, s = left_vectors(self._X, self._rounding)
+        U, s = self._left
         scale = unit(s)  # squares must not over- or underflow
         with np.errstate(over="ignore"):
             ridge = np.float64(ridge) / scale / scale

@@ -28,7 +28,7 @@ from lib.row_space import RowSpace, left_out
 __all__ = ["Combination", "combine", "compare", "leave_one_out", "rank_sources"]
 
 _STRENGTHS = np.concatenate([[0.0], np.geomspace(1e-3, 1e4, 15), [math.inf]])
-_RIDGES = np.geomspace(1e-6, 1e3, 28)
+_RIDGES = np.geomspace(1e-3, 1e3, 25)  # less helps without noise alone, and harms near n = d
 _DOUBT = 0.05  # of the truly best candidate being told apart from the first
 
 
@@ -74,7 +74,9 @@ def combine(X, y, sources, *, strengths=None, ridges=None):
         The t ≥ 0 to choose from, infinity allowed; None takes 0, ∞, and 15 between, in units of
         tr XXᵀ/‖XSᵀ‖².
     ridges : array of float, optional
-        The δ > 0 to choose from; None takes 28 from 10⁻⁶ to 10³ times tr XXᵀ/n.
+        The δ > 0 to choose from; None takes 25 from 10⁻³ to 10³ times tr XXᵀ/n. Smaller ones are
+        worth giving if the labels have no noise; else, with about as many samples as dimensions,
+        they can be chosen by chance and do great harm.
 
     Returns
     -------
@@ -85,8 +87,9 @@ def combine(X, y, sources, *, strengths=None, ridges=None):
     Notes
     -----
     One factorisation of XXᵀ serves all t and δ: each δ costs O(n²s + s³), each t of it O(ns). At
-    t = ∞ directions that the samples do not show of the sources have weight zero. Source:
-    prop-shelf.
+    t = ∞ directions that the samples do not show of the sources have weight zero; and if the
+    sources answer the samples in n independent ways, they interpolate any labels, no sample is told
+    by the others, and the error counts as infinite. Source: prop-shelf.
 
     Examples
     --------
@@ -178,6 +181,8 @@ def _at_strength(plain, whole, along, gains, fitted, axes, t):
     """Leave-one-out errors, weights, and α of ``_tied`` at one t."""
     share = 1 / (1 / t + gains) if t > 0 else np.zeros_like(gains)
     dual, alone = plain - along @ (share * fitted), whole - along**2 @ share
+    if math.isinf(t) and gains.size == len(plain):
+        alone = np.zeros_like(alone)  # in exact arithmetic, and so is the dual
     with np.errstate(divide="ignore", invalid="ignore"):
         errors = np.where(alone > 1e-12 * whole, dual / alone, math.inf)  # else not determined
     return errors, axes @ (share * fitted), dual
@@ -200,8 +205,8 @@ def compare(candidates, y, *, ridges=None):
     y : array (n,) or (n, k)
         Target labels, n at least three. For K classes, ``np.eye(K)[classes]``.
     ridges : array of float, optional
-        The δ > 0 to choose from, the same for all; None takes 28 from 10⁻⁶ to 10³ times tr XXᵀ/n,
-        for each X its own. To scratch it adds infinity, which answers zero.
+        The δ > 0 to choose from, the same for all; None takes, for each X its own, those of
+        ``combine``. To scratch it adds infinity, which answers zero.
 
     Returns
     -------
@@ -305,7 +310,7 @@ def _candidates(candidates, y):
     y = checks.columns("y", y, len(y) if y.ndim else 1)
     if len(y) < 3:
         raise ValueError(f"y must have at least three samples, got {len(y)}")
-    entries, headed, bare = [], {}, []
+    entries, headed, bare, given = [], {}, [], []
     for name, candidate in candidates.items():
         label = f"candidates[{name!r}]"
         pair = candidate if isinstance(candidate, tuple) else (candidate, None)
@@ -319,7 +324,8 @@ def _candidates(candidates, y):
             raise ValueError(f"{label} must have {len(y)} rows, as many as y, got {len(Z)}")
         if name == "choice" or (name == "scratch" and source is not None):
             raise ValueError(f"candidates must not call one {name!r}")
-        Z = next((other for *_, other, _ in entries if np.array_equal(other, Z)), Z)
+        Z = next((Y for W, Y in given if W is X or np.array_equal(Y, Z)), Z)
+        given.append((X, Z))
         missed = y.T
         if source is None:
             bare.append(id(Z))

@@ -736,3 +736,19 @@ def test_of_equally_good_mixtures_the_most_cautious_is_taken():
     assert (nothing.strength, nothing.ridge, nothing.score) == (0, 9, 0)
     exact = combine(X, X @ sources[0], sources, strengths=[0, math.inf], ridges=[1, 9, 3])
     assert (exact.strength, exact.ridge) == (math.inf, 9)
+
+
+def test_as_many_sources_as_samples_are_never_fitted_freely():
+    """They interpolate any labels, and then no sample tells of another: only a finite t can.
+
+    The sources are much alike, so that rounding errors look like something to be told.
+    """
+    rng = np.random.default_rng(0)
+    for n in 3, 5:
+        X, y, sources = (rng.standard_normal(shape) for shape in ((n, 9), n, (6, 9)))
+        sources = sources[0] + 1e-3 * sources
+        assert combine(X, y, sources, strengths=[math.inf]).score == math.inf
+        chosen = [combine(X * (1 + 1e-13 * k), y, sources) for k in range(20)]
+        assert all(math.isfinite(c.strength) for c in chosen)
+        for other in chosen[1:]:
+            np.testing.assert_allclose(other.theta, chosen[0].theta, rtol=1e-5, atol=1e-7)
