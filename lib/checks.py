@@ -17,6 +17,7 @@ __all__ = [
     "choice",
     "columns",
     "depth",
+    "feature_names",
     "flat_amounts",
     "generator",
     "instance",
@@ -25,12 +26,14 @@ __all__ = [
     "plain",
     "real",
     "rounding",
+    "same_names",
     "samples",
     "symmetric",
 ]
 
 _INFINITE = ("ridge", "source_ridge", "source_samples", "times")  # numbers that may be
 _EPS = float(np.finfo(np.float64).eps)
+_NONE = object()  # no labels asked for, where None would be wrong ones
 
 
 def array(name, value, shape, *, infinite=False):
@@ -116,17 +119,17 @@ def _check_shape(name, result, shape):
         raise ValueError(f"{name} must have shape ({text}), got {result.shape}")
 
 
-def samples(X, y=None, *, dim=None, name="X", outputs=False):
+def samples(X, y=_NONE, *, dim=None, name="X", outputs=False):
     """``X`` as an (n, d) array with n, d ≥ 1 (and d = ``dim``), and ``y``, if given, as (n,).
 
     With ``outputs``, y may also have a column for each of them, (n, k).
     """
-    if y is not None:
+    if y is not _NONE:
         aligned_rows(**{name: X, "y": y})
     X = array(name, X, (None, dim))
     if 0 in X.shape:
         raise ValueError(f"{name} must have at least one row and one column, got shape {X.shape}")
-    if y is None:
+    if y is _NONE:
         return X
     return X, columns("y", y, len(X)) if outputs else array("y", y, (len(X),))
 
@@ -134,27 +137,36 @@ def samples(X, y=None, *, dim=None, name="X", outputs=False):
 def aligned(**values):
     """Refuse frames and series of which two name the features otherwise, or in another order.
 
-    Where columns have names these are the features, else where an index has. What has no names, or
-    the numbers 0, 1, …, goes with anything.
+    Where columns have names these are the features, else where an index has; of a list of series,
+    each. What has no names, or the numbers 0, 1, …, goes with anything.
     """
-    names = {
-        name: _labels(value, "columns" if hasattr(value, "columns") else "index")
-        for name, value in values.items()
-    }
+    parts = {}
+    for name, value in values.items():
+        several = isinstance(value, list | tuple)
+        parts |= {f"{name}[{k}]": v for k, v in enumerate(value)} if several else {name: value}
+    _same_labels("features", {name: feature_names(value) for name, value in parts.items()})
+
+
+def feature_names(value):
+    """The names of the features in a frame or series, a list; None if it has none."""
+    names = _labels(value, "columns" if hasattr(value, "columns") else "index")
+    return None if names is None or names == list(range(len(names))) else names
+
+
+def same_names(**names):
+    """As ``aligned``, of names that are known, or None."""
     _same_labels("features", names)
 
 
 def aligned_rows(**values):
-    """As ``aligned``, for the indices of rows."""
+    """As ``aligned``, for the indices of rows, numbers as well."""
     _same_labels("rows", {name: _labels(value, "index") for name, value in values.items()})
 
 
 def _labels(value, axis):
     labels = getattr(value, axis, None)
-    if labels is None or callable(labels):  # a list has a method of that name
-        return None
-    labels = list(labels)
-    return None if labels == list(range(len(labels))) else labels
+    # A list has a method of that name.
+    return None if labels is None or callable(labels) else list(labels)
 
 
 def _same_labels(what, labels):

@@ -30,6 +30,8 @@ class Standard:
     ----------
     mean, deviation : array (d,)
         In the units of the features; deviations positive.
+    names : list of str, optional
+        Of the features; frames and series must name them alike, in this order.
 
     Examples
     --------
@@ -46,6 +48,7 @@ class Standard:
 
     mean: np.ndarray
     deviation: np.ndarray
+    names: list | None = None
 
     def __post_init__(self):
         mean = checks.array("mean", self.mean, (None,)).copy()
@@ -62,15 +65,16 @@ class Standard:
 
         The more inputs the better: what is labelled is enough, and labels are not looked at.
         """
-        X = checks.samples(X)
+        names, X = checks.feature_names(X), checks.samples(X)
         size = units(X.T)[:, 0]  # squares must not over- or underflow
         scaled = X / size
         deviation = scaled.std(axis=0)
         constant = deviation <= 8 * np.finfo(float).eps * np.abs(scaled).max(axis=0)
-        return cls(scaled.mean(axis=0) * size, np.where(constant, 1.0, deviation * size))
+        return cls(scaled.mean(axis=0) * size, np.where(constant, 1.0, deviation * size), names)
 
     def features(self, X):
         """The features (n, d + 1) of inputs X (n, d)."""
+        checks.same_names(units=self.names, X=checks.feature_names(X))
         X = checks.samples(X, dim=self.mean.size)
         return np.column_stack([(X - self.mean) / self.deviation, np.full(len(X), _HEIGHT)])
 
@@ -79,7 +83,10 @@ class Standard:
 
         The last weight is a tenth of what the model answers to the mean input.
         """
+        checks.same_names(units=self.names, coefficients=checks.feature_names(coefficients))
         coefficients = checks.array("coefficients", coefficients, (..., self.mean.size))
+        if np.size(intercept) == 1 and coefficients.ndim == 1:  # scikit-learn's classifiers
+            intercept = np.reshape(intercept, ())
         intercept = checks.array("intercept", intercept, coefficients.shape[:-1])
         middle = intercept + coefficients @ self.mean
         return np.concatenate([coefficients * self.deviation, middle[..., None] / _HEIGHT], axis=-1)

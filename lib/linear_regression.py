@@ -138,7 +138,8 @@ def measured_curve(X, y, X_test, y_test, source, *, ridge=0.0):
     y_test : array (m,) or (m, k)
         Their labels.
     ridge : float
-        δ ≥ 0, the same for any number of rows. Without one, rows must be independent: n ≤ d.
+        δ ≥ 0, the same for any number of rows. Where rows of X depend on each other, as they do if
+        n > d, at least 10⁻¹⁰ of its squared norm. Infinity leaves the source as it is.
 
     Returns
     -------
@@ -161,15 +162,20 @@ def measured_curve(X, y, X_test, y_test, source, *, ridge=0.0):
     """
     rounding = checks.rounding(X)
     checks.aligned(X=X, source=source, X_test=X_test)
+    checks.aligned_rows(X_test=X_test, y_test=y_test)
     X, y = checks.samples(X, y, outputs=True)
     n, d = X.shape
     X_test = checks.samples(X_test, dim=d, name="X_test")
     y_test = checks.array("y_test", y_test, (len(X_test), *y.shape[1:]))
     source = checks.array("source", source, (*y.shape[1:], d))
-    ridge = checks.real("ridge", ridge, at_least=0)
-    rows = np.hstack([X, math.sqrt(ridge) * np.eye(n)]) if ridge > 0 else X
-    if RowSpace(rows, rounding).s.size < n:
+    ridge = checks.real("ridge", ridge, at_least=0, infinite=True)
+    if math.isinf(ridge):
+        error = np.mean((y_test.T - source @ X_test.T) ** 2, axis=-1)
+        return np.broadcast_to(error, (n + 1, *y.shape[1:])).copy()
+    s = RowSpace(X, rounding).s
+    if s.size < n and ridge <= 1e-10 * np.max(s, initial=0) ** 2:
         raise ValueError("X must have independent rows, at most d, or a larger ridge")
+    rows = np.hstack([X, math.sqrt(ridge) * np.eye(n)]) if ridge > 0 else X
     triangle = scipy.linalg.qr(rows.T, mode="r", check_finite=False)[0][:n]
     solve = partial(scipy.linalg.solve_triangular, triangle, trans="T", check_finite=False)
     terms = solve(X @ X_test.T)

@@ -303,7 +303,8 @@ def test_frames_must_agree_on_what_their_numbers_are_about():
         checks.aligned(X=frame, sources=pd.DataFrame([[1, 2]], columns=["a", "c"]))
     checks.samples(frame, pd.Series([1.0, 2], index=[5, 3]))
     checks.samples(frame, [1.0, 2])
-    checks.samples(frame, pd.Series([1.0, 2]))
+    with pytest.raises(ValueError, match="^y must name its rows as X does"):
+        checks.samples(frame, pd.Series([1.0, 2]))
     with pytest.raises(ValueError, match="^y must name its rows as Z does.*in another order"):
         checks.samples(frame, pd.Series([1.0, 2], index=[3, 5]), name="Z")
 
@@ -327,3 +328,18 @@ def test_every_way_to_start_from_a_source_asks_for_the_same_features(call):
     call(X, y, source)
     with pytest.raises(ValueError, match="^sources? must name its features as X does"):
         call(X, y, source[::-1])
+
+
+def test_none_is_no_labels_and_each_series_of_a_list_has_names():
+    for call in (
+        lambda: linear_regression.finetune(np.eye(2), None, np.ones(2)),
+        lambda: selection.combine(np.eye(2), None, np.ones((1, 2))),
+        lambda: selection.rank_sources(np.eye(2), None, np.ones((1, 2))),
+    ):
+        with pytest.raises(TypeError, match="^y must be an array of real numbers"):
+            call()
+    X = pd.DataFrame([[3.0, 1], [1, 3]], columns=["a", "b"])
+    source = pd.Series([2.0, 1], index=["a", "b"])
+    selection.combine(X, [1.0, 2], [source, source])
+    with pytest.raises(ValueError, match=r"^sources\[1\] must name its features as X does"):
+        selection.combine(X, [1.0, 2], [source, source[::-1]])

@@ -240,6 +240,7 @@ X, Y = np.eye(3), np.arange(3.0)
         (lambda: compare({"a": X}, Y, ridges=[0, 1]), "ridges", ValueError),
         (lambda: compare({"a": X}, Y, ridges=[]), "ridges", ValueError),
         (lambda: compare({"a": X}, Y, ridges=[-1]), "ridges", ValueError),
+        (lambda: compare({"a": X}, Y, ridges=[math.inf]), "ridges", ValueError),
     ],
 )
 def test_bad_input_is_named(call, argument, error):
@@ -256,6 +257,8 @@ def test_names_of_features_and_samples_must_agree():
         compare({"a": (frame, source[::-1])}, y)
     with pytest.raises(ValueError, match="^y must name its rows .* in another order"):
         compare({"a": (frame, source)}, y[::-1])
+    with pytest.raises(ValueError, match=r"^candidates\['b'\] must name its rows"):
+        compare({"a": frame, "b": frame[::-1]}, Y)
 
 
 # Ties where nothing is compared: rank_sources.

@@ -1,6 +1,7 @@
 """Standard units against scikit-learn's, and there and back again."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from sklearn.linear_model import Ridge
@@ -80,3 +81,15 @@ def test_constant_features_keep_their_units_at_any_size(size):
 def test_bad_input_is_named(call, argument):
     with pytest.raises(ValueError, match=f"^{argument} must"):
         call()
+
+
+def test_names_of_features_are_remembered():
+    frame = pd.DataFrame(np.eye(3)[:, :2], columns=["b", "a"])
+    units = Standard.from_samples(frame)
+    coefficients = pd.Series([1.0, 2], index=["b", "a"])
+    units.features(frame), units.features(frame.to_numpy()), units.weights(coefficients)
+    with pytest.raises(ValueError, match="^X must name its features as units does"):
+        units.features(frame[["a", "b"]])
+    with pytest.raises(ValueError, match="^coefficients must name its features"):
+        units.weights(coefficients[::-1])
+    np.testing.assert_array_equal(units.weights([1, 2], [3.0]), units.weights([1, 2], 3.0))

@@ -500,12 +500,20 @@ def test_a_measured_curve_is_that_of_fine_tuning_on_the_first_rows(seed, ridge, 
 
 
 def test_more_rows_than_weights_need_a_ridge():
+    """One that rounding does not drown: 10⁻¹⁰ of ‖X‖² costs six of sixteen digits."""
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((6, 4)), rng.standard_normal(6)
-    for rows in X, X[[0, 0]]:
-        with pytest.raises(ValueError, match="^X must have independent rows"):
-            measured_curve(rows, y[: len(rows)], X, y, np.zeros(4))
-        measured_curve(rows, y[: len(rows)], X, y, np.zeros(4), ridge=0.1)
+    for rows in X, X[[0, 0]], np.zeros((2, 4)):
+        labels, norm = y[: len(rows)], np.linalg.norm(rows, 2)
+        for ridge in 0.0, 1e-12 * norm**2:
+            with pytest.raises(ValueError, match="^X must have independent rows"):
+                measured_curve(rows, labels, X, y, np.zeros(4), ridge=ridge)
+        ridge = 2e-10 * norm**2 or 1.0
+        curve = measured_curve(rows, labels, X, y, np.zeros(4), ridge=ridge)
+        end = finetune(rows, labels, np.zeros(4), ridge=ridge)
+        assert curve[-1] == pytest.approx(np.mean((y - X @ end) ** 2), rel=1e-4)
+    flat = measured_curve(X, y, X, y, np.ones(4), ridge=math.inf)
+    np.testing.assert_allclose(flat, np.full(7, np.mean((y - X @ np.ones(4)) ** 2)))
 
 
 def test_outputs_are_fine_tuned_one_by_one_and_an_infinite_ridge_leaves_them():
