@@ -23,10 +23,10 @@ ORDER = """
 checks progress numerics fingerprint
 row_space equivalent depth_equation figures features
 problem sweep
-linear_regression relu similarity datasets
+linear_regression relu embedding similarity datasets
 deep_linear bounds exact_risk selection transferability
 planning lora forecast comparison real_data shelf networks
-training
+coverage lexicon training
 finite_width
 """.split("\n")[1:-1]
 
