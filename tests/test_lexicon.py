@@ -328,6 +328,20 @@ def test_scores_without_heads_and_mixtures_are_those_of_their_functions():
     )
 
 
+def test_best_is_the_least_error_of_all_candidates():
+    others = 0
+    for seed in range(4):
+        rows = {row["method"]: row for row in lexicon.choices("spread", 40, rng(seed), halves=3)}
+        errors = {
+            name: lexicon.curve(name, 40, rng(seed), halves=3)[2]["error"]
+            for name in lexicon.CANDIDATES
+        }
+        assert rows["best"]["candidate"] == min(errors, key=errors.get)
+        assert rows["best"]["error"] == pytest.approx(min(errors.values()), rel=1e-10)
+        others += rows["five-fold"]["candidate"] != rows["best"]["candidate"]
+    assert others  # so that the two can be told apart
+
+
 def test_forecasts_are_given_the_labels_that_one_has_and_no_other(monkeypatch):
     calls, original = [], forecast.learning_curve
 
