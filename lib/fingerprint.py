@@ -326,7 +326,9 @@ def _release(name):
         return f"Python {platform.python_version()}"
     origin = Path(spec.origin or next(iter(spec.submodule_search_locations)))
     if {"site-packages", "dist-packages"} & set(origin.parts):
-        version = getattr(sys.modules.get(top), "__version__", None) or _version(top)
+        version = _version(
+            top
+        )  # not what a module says of itself, which is known once it is loaded
         return version and f"{top} {version}"
     return f"Python {platform.python_version()}" if _STANDARD & set(origin.parents) else None
 
@@ -335,9 +337,15 @@ def _version(top):
     """The version of the distribution that a module is of, ``None`` if there is none."""
     try:
         return importlib.metadata.version(top)
-    except importlib.metadata.PackageNotFoundError:  # it has another name: slow to find
-        names = importlib.metadata.packages_distributions().get(top, ())
+    except importlib.metadata.PackageNotFoundError:  # it has another name
+        names = _distributions().get(top, ())
         return ", ".join(map(importlib.metadata.version, sorted(set(names)))) or None
+
+
+@functools.cache
+def _distributions():
+    """The distributions of every top-level module: slow to find, so once."""
+    return importlib.metadata.packages_distributions()
 
 
 def _place(path):

@@ -30,6 +30,7 @@ _NOISE = 1 / (1 + np.exp(-_LOGITS))  # shares of the labels' variance
 _PRIOR = np.log(_NOISE * (1 - _NOISE))  # of a logit, if all shares are equally probable
 _EXACT = 1e-5  # of ‖y‖ left by least squares: less than noise of the least share leaves
 _RIDGES = np.append(np.geomspace(1e-6, 1e4, 51), math.inf)  # in units of tr Σ
+_SAME = 1e-9  # numbers that differ by less, relative to their size, count as equal
 _DRAWS = 400
 
 
@@ -135,9 +136,10 @@ def learning_curve(X, y, n, *, source=None, unlabelled=None, ridge=None, level=0
     energies = (values / values[0]) ** _EXPONENTS[:, None]
     Z, labels = population.coordinates(X)[:, : values.size], y / size
     scales, squares, log, count, evidence = _posterior(Z, labels, energies)
-    if (X.any(axis=0) & (np.ptp(X, axis=0) == 0)).any():  # an intercept is nothing to learn
+    heights = np.abs(X).max(axis=0)
+    if ((heights > 0) & (np.ptp(X, axis=0) <= _SAME * heights)).any():  # an intercept: no evidence
         contrasts = scipy.linalg.qr(np.ones((len(y), 1)))[0][:, 1:].T
-        varied = np.ptp(labels) > 1e-12 * np.abs(labels).max()
+        varied = np.ptp(labels) > _SAME * np.abs(labels).max()
         evidence = _posterior(contrasts @ Z, contrasts @ labels, energies)[-1] if varied else 0.0
     probability = np.exp(log - log.max())
     probability /= probability.sum()
