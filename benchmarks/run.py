@@ -141,8 +141,9 @@ def networks():
 
 
 def choosing():
-    """Choosing a source, and the scores that others use for it."""
-    return show_all("Choosing a source", selection.leave_one_out, selection.evidence)
+    """Choosing a source, the scores that others use for it, and forecasts."""
+    tables = selection.leave_one_out, selection.nested, selection.evidence, selection.forecasting
+    return show_all("Choosing a source", *tables)
 
 
 def show_all(title, *functions):

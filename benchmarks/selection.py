@@ -10,7 +10,9 @@ import numpy as np
 from sklearn.linear_model import RidgeCV
 from timing import in_turns, table
 
-from lib.selection import rank_sources
+from lib.forecast import learning_curve
+from lib.linear_regression import finetune
+from lib.selection import compare, rank_sources
 from lib.transferability import logme
 
 SHAPES = ((50, 400), (400, 300), (1000, 100), (300, 2000))
@@ -27,7 +29,7 @@ def leave_one_out():
         for count in SOURCES:
             sources = theta + rng.standard_normal((count, d))
             peer = partial(ridge_cv, X, y, sources)
-            ours = partial(rank_sources, X, y, sources, 1.0)
+            ours = partial(rank_sources, X, y, sources, ridge=1.0)
             seconds = in_turns({"ours": ours, "peer": peer})
             difference = np.abs(ours()[1] / peer() - 1).max()
             ratio = seconds["ours"] / seconds["peer"]
@@ -40,6 +42,66 @@ def leave_one_out():
         ("rank_sources: never slower than RidgeCV", f"{worst:.2f} ×", bool(worst <= 1)),
         ("rank_sources: RidgeCV's numbers to 1e-10", f"{difference:.0e}", bool(difference < 1e-10)),
     ]
+
+
+def nested():
+    """Leave-one-out with the ridge that the others choose, against refitting without two."""
+    rows, targets = [], []
+    for n, d, count in ((16, 30, 2), (24, 10, 2)):
+        rng = np.random.default_rng(n)
+        X, theta = rng.standard_normal((n, d)), rng.standard_normal(d)
+        y = X @ theta + rng.standard_normal(n)
+        sources = theta + rng.standard_normal((count, d))
+        ridges = [0.1, 1.0, 10.0]
+        candidates = {str(k): (X, source) for k, source in enumerate(sources)}
+        ours = partial(compare, candidates, y, ridges=ridges)
+        refits = partial(refitted, X, y, sources, ridges)
+        seconds = in_turns({"ours": ours, "refits": refits})
+        difference = np.abs(ours()["error"][list(candidates)] / refits() - 1).max()
+        ratio = seconds["refits"] / seconds["ours"]
+        times = [f"{1e3 * seconds[name]:.1f}" for name in ("ours", "refits")]
+        rows.append([f"{n} × {d}", count, *times, f"{ratio:.0f}", f"{difference:.0e}"])
+        targets.append((ratio, difference))
+    least, worst = min(r for r, _ in targets), max(d for _, d in targets)
+    heads = "n × d|sources|compare, ms|refits, ms|times as fast|largest relative difference"
+    return table(heads.split("|"), rows), [
+        ("compare: 30 times as fast as refitting", f"{least:.0f} ×", bool(least >= 30)),
+        ("compare: the numbers of refitting to 1e-7", f"{worst:.0e}", bool(worst < 1e-7)),
+    ]
+
+
+def refitted(X, y, sources, ridges):
+    """The nested errors by refitting without each pair of samples."""
+    n = len(y)
+
+    def square(source, ridge, left, tested):
+        rest = np.delete(np.arange(n), left)
+        theta = finetune(X[rest], y[rest], source, ridge=ridge)
+        return (y[tested] - X[tested] @ theta) ** 2
+
+    errors = np.zeros(len(sources))
+    for k, source in enumerate(sources):
+        for i in range(n):
+            others = [j for j in range(n) if j != i]
+            best = min(
+                ridges, key=lambda r: np.mean([square(source, r, [i, j], j) for j in others])
+            )
+            errors[k] += square(source, best, [i], i) / n
+    return errors
+
+
+def forecasting():
+    """A forecast of ten sizes from fifty labels with a band, inputs for the spectrum included."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((2000, 256)) / np.arange(1, 257) ** 0.5
+    y = X[:50] @ rng.standard_normal(256) + rng.standard_normal(50)
+    n = np.geomspace(50, 3200, 10)
+    task = partial(learning_curve, X[:50], y, n, unlabelled=X, rng=rng)
+    seconds = in_turns({"forecast": task})["forecast"]
+    rows = [["50 × 256", 2000, 10, f"{seconds:.2f}"]]
+    target = "forecast: 50 labels × 256 features × band: under 5 s"
+    heads = "labels × features|unlabelled inputs|sizes|seconds"
+    return table(heads.split("|"), rows), [(target, f"{seconds:.2f} s", seconds < 5)]
 
 
 def ridge_cv(X, y, sources):

@@ -63,6 +63,10 @@ class RatedWords:
         Of the tokens in each word.
     vectors : array (T, 384)
         Of the tokens.
+    stems : array (N,) of int
+        The number of each word's stem.
+
+    All arrays are read-only.
     """
 
     words: list
@@ -71,6 +75,12 @@ class RatedWords:
     heads: dict
     shares: scipy.sparse.csr_array
     vectors: np.ndarray
+    stems: np.ndarray
+
+    def __post_init__(self):
+        arrays = [*self.labels.values(), *self.features.values(), *self.heads.values()]
+        for array in (*arrays, self.shares.data, self.vectors, self.stems):
+            array.flags.writeable = False
 
 
 @cache
@@ -128,6 +138,7 @@ def rated_words(halves=0):
         heads=heads,
         shares=data.shares[ours],
         vectors=data.vectors,
+        stems=data.stems[ours],
     )
 
 
@@ -139,6 +150,12 @@ def _candidate(name, halves):
     return X, np.zeros(X.shape[1]) if lexicon is None else task.heads[extractor, lexicon]
 
 
+def _label(name, halves):
+    """Labels of a kind, (N,)."""
+    labels = rated_words(halves).labels
+    return labels[checks.choice("label", name, labels)]
+
+
 @cache
 def teacher_problem(candidate, label="mean", halves=0):
     """The words as a population with a linear teacher: the problem, and the labels' noise σ.
@@ -147,9 +164,8 @@ def teacher_problem(candidate, label="mean", halves=0):
     leaves unexplained of the labels.
     """
     X, start = _candidate(candidate, halves)
-    labels = rated_words(halves).labels
-    teacher = datasets.readout(X, labels["mean"])
-    noise = float(np.sqrt(np.mean((labels[label] - X @ teacher) ** 2)))
+    teacher = datasets.readout(X, _label("mean", halves))
+    noise = float(np.sqrt(np.mean((_label(label, halves) - X @ teacher) ** 2)))
     return TransferProblem(Population.from_samples(X), start, teacher), noise
 
 
@@ -165,13 +181,14 @@ def head_error(candidate, label, n, rng, halves=0):
         ``error``.
     """
     X, start = _candidate(candidate, halves)
-    labels = rated_words(halves).labels
+    y, goal = _label(label, halves), _label("mean", halves)
+    n = checks.integer("n", n, at_least=1, at_most=len(X) - 1)
     problem, noise = teacher_problem(candidate, label, halves)
     order = checks.generator("rng", rng).permutation(len(X))
     some, rest = order[:n], order[n:]
     ridge = planning.optimal_ridge(problem, n, noise)
-    theta = finetune(X[some], labels[label][some], start, ridge=ridge)
-    return {"error": np.mean((labels["mean"][rest] - X[rest] @ theta) ** 2)}
+    theta = finetune(X[some], y[some], start, ridge=ridge)
+    return {"error": np.mean((goal[rest] - X[rest] @ theta) ** 2)}
 
 
 def curve(candidate, n, rng, halves=0):
@@ -187,10 +204,16 @@ def curve(candidate, n, rng, halves=0):
     """
     X, start = _candidate(candidate, halves)
     labels = rated_words(halves).labels
-    some = checks.generator("rng", rng).permutation(len(X) - _TEST)[:n]
+    some = _drawn(len(X), n, rng)
     y = np.column_stack(list(labels.values()))
     errors = _tested(X, start, y, some)
     return [{"label": label, "error": error} for label, error in zip(labels, errors, strict=True)]
+
+
+def _drawn(words, n, rng):
+    """Positions of n words to train on."""
+    n = checks.integer("n", n, at_least=2, at_most=words - _TEST)
+    return checks.generator("rng", rng).permutation(words - _TEST)[:n]
 
 
 def _tested(X, start, y, some):
@@ -232,9 +255,8 @@ def coverage(candidate, label, labelled, rng, halves=0):
         band of 80 %; and the ``evidence``.
     """
     X, start = _candidate(candidate, halves)
-    y = rated_words(halves).labels[label]
-    rng, sizes = checks.generator("rng", rng), np.array([100.0, 600.0, 1600.0])
-    some = rng.permutation(len(X) - _TEST)[:labelled]
+    y, sizes = _label(label, halves), np.array([100.0, 600.0, 1600.0])
+    some = _drawn(len(X), labelled, rng)
     inputs = teacher_problem(candidate, halves=halves)[0].population
     found = forecast.learning_curve(
         X[some], y[some], sizes, source=start, unlabelled=inputs, rng=rng
@@ -256,12 +278,12 @@ def choices(label, labelled, rng, halves=0):
         For each ``method``: the ``candidate``, and its ``error`` on test words after training on
         these labels, its ridge by leave-one-out. Methods: "compare", ``selection.compare``;
         "five-fold", cross-validation of ridge and candidate; "LogME", among those without a head;
-        "largest", the extractor with most features; "best", which knows the errors; and "combine",
-        ``selection.combine`` of the three heads on sentence vectors.
+        "largest", the extractor with most features; "best", which knows the errors; "combine",
+        ``selection.combine`` of the three heads on sentence vectors; and "two numbers", the answers
+        of AFINN's head on these, times one number plus another, by least squares.
     """
-    task, rng = rated_words(halves), checks.generator("rng", rng)
-    y = task.labels[checks.choice("label", label, task.labels)]
-    some = rng.permutation(len(y) - _TEST)[:labelled]
+    task, y = rated_words(halves), _label(label, halves)
+    some = _drawn(len(y), labelled, rng)
     pairs = {name: _candidate(name, halves) for name in CANDIDATES}
     given = {
         name: (X[some], start) if start.any() else X[some] for name, (X, start) in pairs.items()
@@ -286,8 +308,14 @@ def choices(label, labelled, rng, halves=0):
         {"method": method, "candidate": name, "error": errors[name]}
         for method, name in chosen.items()
     ]
-    X = task.features["sentence"]
+    X, test = task.features["sentence"], slice(len(y) - _TEST, None)
     mixed = selection.combine(X[some], y[some], [task.heads["sentence", name] for name in _LISTS])
-    test = slice(len(X) - _TEST, None)
-    error = np.mean((y[test] - X[test] @ mixed.theta) ** 2)
-    return [*rows, {"method": "combine", "candidate": "three heads", "error": error}]
+    answers = np.column_stack([X @ task.heads["sentence", "valence"], np.ones(len(X))])
+    numbers = datasets.readout(answers[some], y[some])
+    for method, name, guess in (
+        ("combine", "sentence, three heads", X @ mixed.theta),
+        ("two numbers", "sentence, AFINN, rescaled", answers @ numbers),
+    ):
+        error = np.mean((y[test] - guess[test]) ** 2)
+        rows.append({"method": method, "candidate": name, "error": error})
+    return rows

@@ -508,8 +508,8 @@ def rank_sources(X, y, sources, *, ridge=0.0, kernel=None, depth=1):
     scores = np.sum((errors / scale) ** 2, axis=tuple(range(1, errors.ndim))) / len(X)
     size = (np.abs(y).max() + np.abs(answers).max()) / scale  # of what cancels in an error
     roots = ten_digits(np.sqrt(scores), size)
-    alike = len(sources) > 1 and not np.ptp(ten_digits(errors / scale, size), axis=0).any()
-    if alike and np.ptp(answers, axis=0).any():
+    tie = len(sources) > 1 and np.ptp(roots) == 0 and np.ptp(answers, axis=0).any()
+    if tie and not np.ptp(ten_digits(errors / scale, size), axis=0).any():
         warnings.warn(
             "all sources score the same, and are in the order given: the samples determine the "
             "model, wherever it starts; a ridge above 0 would let the source matter",

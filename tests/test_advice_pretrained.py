@@ -73,6 +73,27 @@ def test_the_head_is_worth_a_hundred_words_or_more_at_the_start_and_later():
         assert by_formula > lead and in_fact > lead
 
 
+def test_with_other_halves_of_the_stems_the_formula_says_much_the_same():
+    sizes = np.geomspace(50, 1600, 60)
+    for halves in (1, 2, 3):
+        curves = {}
+        for name in STARTS:
+            problem, noise = lexicon.teacher_problem(name, halves=halves)
+            ridges = [planning.optimal_ridge(problem, n, noise) for n in sizes]
+            error = [
+                exact_risk.linear_risk(problem, n, ridge, noise)
+                for n, ridge in zip(sizes, ridges, strict=True)
+            ]
+            curves[name] = np.array(error)
+
+        def worth(error, scratch=curves["vectors"]):
+            return np.exp(np.interp(-error, -scratch, np.log(sizes)))
+
+        assert 145 < worth(problem.risk(problem.source)) < 245
+        at_600 = np.exp(np.interp(np.log(600), np.log(sizes), np.log(curves["vectors, AFINN"])))
+        assert 115 < worth(at_600) - 600 < 230
+
+
 def test_many_words_once_are_better_than_few_words_ten_times():
     budgets = np.array([200, 500, 1000])
     once = runs(lexicon.head_error, {"candidate": STARTS, "label": RATERS, "n": budgets})
@@ -182,6 +203,7 @@ def test_leave_one_out_and_folds_choose_well_scores_that_know_no_heads_do_not():
     assert (feeling[["compare", "five-fold"]] < 0.12).all()
     assert abs(feeling["compare"] - feeling["five-fold"]) < 0.05
     assert feeling["combine"] < 0.05 and feeling["combine"] < feeling["compare"]
+    assert feeling["two numbers"] < 0.02 and abs(feeling["two numbers"] - feeling["combine"]) < 0.05
     assert feeling["LogME"] > max(0.15, feeling["compare"] + 0.1) and feeling["largest"] > 0.5
     # Where extractors are nearly alike the choice hardly matters.
     assert (regret[["spread", "strength"]] < 0.25).all(axis=None)

@@ -1,5 +1,6 @@
 """Tasks of rated words: each function against refitting, brute force, or what it promises."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 import scipy.linalg
 import scipy.sparse.linalg
+import scipy.stats
 from sklearn.linear_model import Ridge, RidgeCV
 
 from lib import datasets, exact_risk, forecast, lexicon, planning, selection, transferability
@@ -235,8 +237,11 @@ def test_no_method_sees_the_labels_of_test_words(monkeypatch):
     before = pd.DataFrame(lexicon.choices("mean", 30, rng(), halves=3)).set_index("method")
     bands = lexicon.coverage("vectors", "mean", 30, rng(), halves=3)
     changed = lexicon.rated_words.__wrapped__(3)
-    for y in changed.labels.values():
-        y[-1200:] = rng(1).permutation(y[-1200:])
+    shuffled = {
+        name: np.append(y[:-1200], rng(1).permutation(y[-1200:]))
+        for name, y in changed.labels.items()
+    }
+    changed = replace(changed, labels=shuffled)
     monkeypatch.setattr(lexicon, "rated_words", lambda halves=0: changed)
     after = pd.DataFrame(lexicon.choices("mean", 30, rng(), halves=3)).set_index("method")
     blind = before.index.drop("best")
@@ -285,8 +290,8 @@ def test_choices_are_those_of_brute_force(two, label, seed):
         "largest": "vectors",
         "best": min(errors, key=errors.get),
     }
-    assert {row["method"]: row["candidate"] for row in rows[:-1]} == expected
-    for row in rows[:-1]:
+    assert {row["method"]: row["candidate"] for row in rows[:-2]} == expected
+    for row in rows[:-2]:
         assert row["error"] == pytest.approx(errors[row["candidate"]], rel=1e-7)
 
 
@@ -303,7 +308,9 @@ def test_scores_without_heads_and_mixtures_are_those_of_their_functions():
     y = task.labels["mean"]
     some = rng(4).permutation(len(y) - 1200)[:40]
     rows = {row["method"]: row for row in lexicon.choices("mean", 40, rng(4), halves=3)}
-    assert list(rows) == ["compare", "five-fold", "LogME", "largest", "best", "combine"]
+    assert list(rows) == [
+        *("compare", "five-fold", "LogME", "largest", "best", "combine", "two numbers"),
+    ]
     scores = {
         name: transferability.logme(task.features[name][some], y[some])
         for name in lexicon.EXTRACTORS
@@ -311,7 +318,7 @@ def test_scores_without_heads_and_mixtures_are_those_of_their_functions():
     assert rows["LogME"]["candidate"] == max(scores, key=scores.get)
     assert rows["largest"]["candidate"] == "n-grams"  # 513 columns
     for row in rows.values():
-        assert row["error"] >= rows["best"]["error"] or row["method"] == "combine"
+        assert row["error"] >= rows["best"]["error"] or row["method"] in ("combine", "two numbers")
         if row["candidate"] in lexicon.CANDIDATES:  # what curve says of the same words
             curve = lexicon.curve(row["candidate"], 40, rng(4), halves=3)
             assert row["error"] == pytest.approx(curve[0]["error"], rel=1e-10)
@@ -326,6 +333,10 @@ def test_scores_without_heads_and_mixtures_are_those_of_their_functions():
     assert rows["combine"]["error"] == pytest.approx(
         np.mean((X[-1200:] @ mixed.theta - y[-1200:]) ** 2), rel=1e-10
     )
+    answers = X @ task.heads["sentence", "valence"]
+    line = scipy.stats.linregress(answers[some], y[some])
+    rest = y[-1200:] - line.intercept - line.slope * answers[-1200:]
+    assert rows["two numbers"]["error"] == pytest.approx(np.mean(rest**2), rel=1e-10)
 
 
 def test_best_is_the_least_error_of_all_candidates():
@@ -396,8 +407,22 @@ def test_labels_that_do_not_exist_are_named():
         lambda: lexicon.head_error("vectors", "joy", 50, rng()),
         lambda: lexicon.coverage("vectors", "joy", 50, rng()),
     ):
-        with pytest.raises((ValueError, KeyError), match="joy"):
+        with pytest.raises(ValueError, match=r"^label must .*joy"):
             call()
+
+
+@pytest.mark.parametrize("n", [0, 2.5, 10**6])
+def test_more_words_than_there_are_are_refused(n):
+    for call in (lexicon.curve, lambda name, n, rng: lexicon.head_error(name, "mean", n, rng)):
+        with pytest.raises((ValueError, TypeError), match=r"^n must "):
+            call("vectors", n, rng())
+
+
+def test_arrays_of_a_task_are_read_only():
+    task = lexicon.rated_words()
+    for array in (task.labels["mean"], task.features["vectors"], task.vectors, task.stems):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1
 
 
 @pytest.mark.parametrize(
