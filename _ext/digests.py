@@ -17,7 +17,7 @@ SOURCES = (
     "appendices/*.md",
     "chapters/*.ipynb",
     "_ext/*.py",
-    "_static/*",
+    "_static/**/*",
 )
 
 

@@ -1,0 +1,61 @@
+/* A list of answers becomes a question: what follows is veiled until one of them is chosen, or none wanted.
+
+The list is in an admonition of class `guess`. What is veiled is what comes next on the page, up to and
+with the first figure or table, or up to the next heading. Nothing is stored or sent. */
+
+"use strict";
+
+document.addEventListener("DOMContentLoaded", () => {
+  const button = (label) => {
+    const made = document.createElement("button");
+    made.type = "button";
+    made.className = "guess-button";
+    made.textContent = label;
+    return made;
+  };
+
+  /** What tells the answer: the elements after the box, through the first output. */
+  function answer(box) {
+    const found = [];
+    for (let next = box.nextElementSibling; next; next = next.nextElementSibling) {
+      if (next.matches("section, h1, h2, h3, .guess")) break;
+      found.push(next);
+      if (next.querySelector(".cell_output")) break;
+    }
+    return found;
+  }
+
+  for (const box of document.querySelectorAll(".guess.admonition")) {
+    const [list, veiled] = [box.querySelector("ul"), answer(box)];
+    const said = document.createElement("p");
+    said.setAttribute("aria-live", "polite");
+
+    const items = [...list.children].map((item) => ({ item, words: item.textContent.trim() }));
+    const skip = button("Show it without a guess");
+
+    const show = (guess) => {
+      for (const { item, words } of items) item.textContent = words === guess ? `${words} (your guess)` : words;
+      for (const element of veiled) {
+        element.classList.remove("veiled");
+        element.inert = false;
+      }
+      skip.remove();
+      said.textContent = guess ? `You said: ${guess}. Read on and see.` : "";
+    };
+    for (const { item, words } of items) {
+      const choice = button(words);
+      choice.addEventListener("click", () => show(words));
+      item.replaceChildren(choice);
+    }
+    skip.addEventListener("click", () => show());
+    list.after(skip, said);
+    for (const element of veiled) {
+      element.classList.add("veiled");
+      element.inert = true; // neither the keyboard nor a screen reader goes there
+    }
+    // Who comes by a link, or searches, wants to see what is there.
+    const wanted = () => location.hash && veiled.some((e) => e.matches(location.hash) || e.querySelector(location.hash));
+    if (wanted()) show();
+    window.addEventListener("hashchange", () => wanted() && show());
+  }
+});

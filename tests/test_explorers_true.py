@@ -1,0 +1,237 @@
+"""What explorers say, against the library; and what the texts beside them promise who tries."""
+
+import json
+import math
+import re
+import runpy
+import subprocess
+
+import numpy as np
+import pytest
+
+from conftest import ROOT
+from lib import exact_risk, linear_regression, lora
+from lib.problem import Population, TransferProblem
+
+HERE = ROOT / "_static" / "explorers"
+drawing = runpy.run_path(HERE / "draw.py")
+SCRIPT = """
+const here = process.argv[1];
+global.LinearTeachers = require(`${here}/../explorers.js`);
+require(`${here}/kit.js`);
+const asked = JSON.parse(process.argv[2], (key, value) => value === "inf" ? Infinity : value);
+const { explorers, kit } = LinearTeachers;
+console.log(JSON.stringify(asked.map(([name, changes]) => {
+  require(`${here}/${name}.js`);
+  const explorer = explorers[name];
+  const state = { ...kit.initial(explorer), open: true, ...changes };
+  const { svg } = explorer.picture(state, 600);
+  return { words: explorer.words(state), truth: explorer.guess.truth(state), svg };
+})));
+"""
+
+
+def ask(*states):
+    """Return what explorers say in states, given as (name, changes)."""
+    asked = [
+        (name, {key: "inf" if value == math.inf else value for key, value in changes.items()})
+        for name, changes in states
+    ]
+    command = [drawing["compute_driver_executable"]()[0], "-e", SCRIPT, str(HERE)]
+    command.append(json.dumps(asked))
+    found = subprocess.run(command, check=True, capture_output=True, text=True)
+    return json.loads(found.stdout)
+
+
+def words(*states):
+    return [answer["words"] for answer in ask(*states)]
+
+
+def numbers(text):
+    """Return the numbers of a sentence."""
+    return [float(n) for n in re.findall(r"\d+(?:\.\d+)?", text)]
+
+
+def number(said):
+    """Return a number as explorers write them: 0.012, or 1.2·10⁻⁵."""
+    raised = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹−", "-0123456789-")
+    mantissa, _, power = said.rpartition("10" if "⁻" in said else "nothing")
+    if not power or "⁻" not in said:
+        return float(said.translate(raised))
+    return float(mantissa.rstrip("·") or 1) * 10.0 ** int(power.translate(raised))
+
+
+# ---------------------------------------------------------------------------- the plane
+
+
+def plane(first, source, target, variance, second=None):
+    """Risk before and after, and how far the source moves along the first sample."""
+    angles = [first] if second is None else [first, second]
+    X = np.array([[np.cos(a), np.sin(a)] for a in np.deg2rad(angles)])
+    end = linear_regression.finetune(X, X @ target, source)
+    population = Population([1.0, variance])
+    risks = population.squared_norm(np.array([source, end]) - target)
+    return *risks, X[0] @ (end - source)
+
+
+def test_the_plane_says_what_fine_tuning_does():
+    rng = np.random.default_rng(0)
+    states, expected = [], []
+    for _ in range(40):
+        source, target = rng.uniform(-1.4, 1.4, (2, 2))
+        first, second = rng.integers(0, 181, 2)
+        two = rng.random() < 0.5
+        changes = dict(
+            first=int(first),
+            second=int(second),
+            samples=2 if two else 1,
+            sourceX=source[0],
+            sourceY=source[1],
+            targetX=target[0],
+            targetY=target[1],
+            variance=0.1,
+        )
+        states.append(("plane", changes))
+        expected.append(plane(first, source, target, 0.1, second if two else None))
+    for answer, (before, after, moved) in zip(ask(*states), expected, strict=True):
+        assert answer["truth"] == pytest.approx(moved, rel=1e-9, abs=1e-9)
+        if after > 1e-6:
+            said = re.search(r"from (\S+) to (\S+):", answer["words"])
+            assert number(said[1]) == pytest.approx(before, rel=0.06)
+            assert number(said[2]) == pytest.approx(after, rel=0.06)
+        else:
+            assert "gone" in answer["words"]
+
+
+def test_in_the_plane_fine_tuning_hurts_only_where_variances_differ():
+    angles = range(0, 181, 3)
+    for variance, hurts in ((0.1, True), (1, False)):
+        states = [("plane", {"first": a, "variance": variance}) for a in angles]
+        assert any("times as much" in text for text in words(*states)) == hurts
+
+
+# ---------------------------------------------------------------------------- the curve
+
+
+def risk_problem(exponent, alignment):
+    """Variances 1/i^a and a gap with λu² ∝ λ^b of risk 1, in 120 dimensions."""
+    population = Population.power_law(120, exponent)
+    shares = population.eigenvalues**alignment
+    gap = np.sqrt(shares / shares.sum() / population.eigenvalues)
+    return TransferProblem(population, np.zeros(120), gap)
+
+
+@pytest.mark.parametrize("exponent, alignment", [(1, 0), (2, -1), (0.5, 2), (0, 0)])
+@pytest.mark.parametrize("noise, ridge", [(0, 0), (0.5, 0), (0.3, 1), (0.2, math.inf)])
+def test_the_curve_is_the_exact_risk(exponent, alignment, noise, ridge):
+    state = dict(exponent=exponent, alignment=alignment, noise=noise, ridge=ridge)
+    [answer] = ask(("risk", state))
+    problem = risk_problem(exponent, alignment)
+    assert answer["truth"] == pytest.approx(
+        exact_risk.linear_risk(problem, 40, ridge, noise), rel=1e-9
+    )
+    sizes = np.concatenate([np.arange(120), np.linspace(120, 480, 41)])
+    curve = exact_risk.linear_risk(problem, sizes, ridge, noise)
+    enough = np.append(-1, np.flatnonzero(~(curve <= 0.3 * (1 + 1e-9))))[-1] + 1
+    if enough == 0:
+        assert "as it is" in answer["words"]
+    elif enough == sizes.size:
+        assert "Not even" in answer["words"]
+    else:
+        assert numbers(answer["words"])[0] == round(sizes[enough])
+    assert ("hurts" in answer["words"]) == (curve.max() > 1.005)
+
+
+def test_a_gap_where_inputs_hardly_vary_hurts_first():
+    few, many = words(("risk", {"alignment": -1}), ("risk", {"alignment": 2}))
+    assert "hurts first" in few and "hurts" not in many
+
+
+def test_noise_makes_a_peak_at_d_and_a_ridge_removes_it():
+    bare, cured = words(("risk", {"noise": 0.5}), ("risk", {"noise": 0.5, "ridge": 10}))
+    assert "with 120 samples" in bare or "with 119 samples" in bare
+    assert "times" not in cured or float(re.search(r"is (\S+) times", cured)[1]) < 1.03
+
+
+# ---------------------------------------------------------------------------- depth
+
+
+def isotropic(ratio, angle):
+    """Teachers in 500 dimensions at an angle, of lengths 1 and ``ratio``."""
+    source, across = np.eye(500)[:2]
+    angle = np.deg2rad(angle)
+    return TransferProblem(
+        Population.isotropic(500), source, ratio * (np.cos(angle) * source + np.sin(angle) * across)
+    )
+
+
+@pytest.mark.parametrize("ratio", [0.3, 1, 3])
+@pytest.mark.parametrize("angle", [0, 40, 120])
+@pytest.mark.parametrize("depth", [1, 3, math.inf])
+def test_depth_says_the_exact_risk_of_isotropic_inputs(ratio, angle, depth):
+    [answer] = ask(("depth", {"ratio": ratio, "angle": angle, "depth": depth, "share": 0.2}))
+    problem = isotropic(ratio, angle)
+    before = problem.risk(problem.source)
+    if before < 1e-12:
+        return
+    network = exact_risk.deep_linear_risk(problem, 100, depth) / before
+    linear = exact_risk.linear_risk(problem, 100) / before
+    said = re.search(r"before: (\S+) with depth \S+, (\S+) linear", answer["words"])
+    assert number(said[1]) == pytest.approx(network, rel=0.06, abs=1e-12)
+    assert number(said[2]) == pytest.approx(linear, rel=0.06)
+
+
+def test_a_short_first_layer_makes_the_network_linear():
+    balanced, short, long = (
+        ask(("depth", {"imbalance": g, "share": 0.2, "ratio": 3, "angle": 20}))[0]["truth"]
+        for g in (1, 0.1, 5)
+    )
+    assert 1 < short < 1.05 < balanced < long
+
+
+# ---------------------------------------------------------------------------- peaks
+
+
+def test_peaks_are_those_of_the_library():
+    population = Population.isotropic(100)
+    problem = TransferProblem(population, np.zeros(100), np.full(100, 0.1))
+    for n, rank, noise in ((30, 40, 0.3), (70, 40, 0.0), (150, 20, 0.5)):
+        [text] = words(("peaks", {"n": n, "rank": rank, "noise": noise}))
+        full, thin = (float(x) for x in re.findall(r"(\S+) (?:of the risk|with the frozen)", text))
+        assert full == pytest.approx(exact_risk.linear_risk(problem, n, 0, noise), rel=0.06)
+        assert thin == pytest.approx(lora.adapter_risk(problem, n, rank, noise), rel=0.06)
+
+
+def test_without_noise_the_peak_of_the_adapter_remains():
+    [text] = words(("peaks", {"n": 40, "rank": 40, "noise": 0}))
+    assert "∞" in text
+    [text] = words(("peaks", {"n": 99, "rank": 40, "noise": 0}))
+    assert float(re.search(r"samples (\S+) of", text)[1]) < 0.02
+
+
+def test_a_ridge_removes_the_peak_of_all_weights():
+    bare, cured = words(*[("peaks", {"n": 100, "ridge": ridge}) for ridge in (0, 30)])
+    assert "∞" in bare
+    assert float(re.search(r"samples (\S+) of", cured)[1]) < 0.5
+
+
+# ---------------------------------------------------------------------------- the curse
+
+
+def promises(candidates, n, draws=300):
+    """Promised and true error of the chosen, in the mean over draws."""
+    [text] = words(("curse", {"candidates": candidates, "n": n, "draws": draws}))
+    said = re.search(r"Over \d+ draws it promises (\S+) and has (\S+)\.$", text)
+    return float(said[1]), float(said[2])
+
+
+def test_one_candidate_keeps_its_promise_and_the_best_of_many_does_not():
+    promised, true = promises(1, 10)
+    assert promised == pytest.approx(true, rel=0.12)  # both of two digits, 300 draws
+    ratios = [np.divide(*promises(k, 10)) for k in (2, 10, 100)]
+    assert 1 > ratios[0] > ratios[1] > ratios[2] and ratios[2] < 0.4
+
+
+def test_with_many_labels_the_best_of_a_hundred_nearly_keeps_it():
+    kept = [np.divide(*promises(100, n, 200)) for n in (5, 20, 50, 100)]
+    assert kept[0] < 0.2 and kept[1] < 0.85 and min(kept[2:]) > 0.9
