@@ -138,7 +138,7 @@ or typed arrays. Bad input throws a RangeError or TypeError that names the argum
         df2 += seen * seen;
         spare += (seen * kappa) / whole;
       }
-      return { n, kappa, df2, spare: Math.max(spare, n - rank) };
+      return { n, kappa, df2, spare };
     }
 
     /** Σᵢ sᵢeᵢ. */
@@ -260,8 +260,7 @@ or typed arrays. Bad input throws a RangeError or TypeError that names the argum
     const total = seen + unseen || 1; // a zero source is for depth 1 only, where c = 1 in any case
     const nothing = 1e-128; // the share that stands for none, so that logarithms stay finite
     const [s, t] = [Math.max(seen / total, nothing), Math.max(learned / total, nothing)];
-    const change = (learned - seen) / total;
-    const ratio = (Math.abs(change) < s / 2 ? Math.log1p(change / s) : Math.log(t / s)) / 2;
+    const ratio = Math.log(t / s) / 2;
     const rest = unseen / total;
     if (typeof depth === "number") {
       const inverse = 1 / depthOf(depth);

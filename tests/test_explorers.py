@@ -89,6 +89,7 @@ def spectrum(rng):
     else:
         values = rng.exponential(size=d)
         values[rng.random(d) < 0.3] = 0
+        values[rng.random(d) < 0.2] *= 1e-20  # a gap in which κ of a whole n has its place
     return np.sort(values)[::-1] * 10 ** rng.uniform(-3, 3)
 
 
@@ -155,14 +156,14 @@ def test_deep_linear_risk():
         risk = exact_risk.deep_linear_risk(problem, n, depth if math.isinf(depth) else int(depth))
         cases.append((arguments, risk))
         # The risk is a parabola in c, of terms of this size, whose digits are lost where it is 0.
-        sizes.append(np.maximum(risk, 1e-3 * problem.population.squared_norm(target)))
+        sizes.append(np.maximum(risk, 1e-6 * problem.population.squared_norm(target)))
     agree("deepLinearRisk", cases, sizes)
 
 
 def test_layer_scale():
     rng, cases = np.random.default_rng(6), []
     while len(cases) < CASES:
-        seen, learned = 10 ** rng.uniform(-6, 3, 2)
+        seen, learned = 10 ** rng.uniform(-20, 3, 2)
         unseen = float(rng.choice([0, 10 ** rng.uniform(-6, 3)]))
         if rng.random() < 0.2:
             learned = seen * (1 + 1e-9 * rng.standard_normal())
@@ -221,6 +222,9 @@ def test_adapter_risk():
         values = spectrum(rng)
         gap, (_, noise) = rng.standard_normal(values.size), ridge_and_noise(rng, values)
         n, rank = (int(samples(rng, values)) for _ in range(2))
+        if rng.random() < 0.3:  # as many samples as there are directions
+            n = np.count_nonzero(values)
+            rank = n + int(rng.integers(3))
         problem = TransferProblem(Population(values), np.zeros(values.size), gap)
         cases.append(((values, gap, n, rank, noise), lora.adapter_risk(problem, n, rank, noise)))
     agree("adapterRisk", cases)
