@@ -11,6 +11,7 @@ from functools import partial
 
 import deep_linear
 import exact_risk
+import explorers
 import numpy as np
 import relu
 import scipy.linalg
@@ -32,7 +33,7 @@ def main():
     with threadpool_limits(1):
         targets = [
             target
-            for table in (learning_curves, deep, exact, networks, choosing, imports)
+            for table in (learning_curves, deep, exact, networks, choosing, pages, imports)
             for target in table()
         ]
     print("## Targets\n")
@@ -144,6 +145,11 @@ def choosing():
     """Choosing a source, the scores that others use for it, and forecasts."""
     tables = selection.leave_one_out, selection.nested, selection.evidence, selection.forecasting
     return show_all("Choosing a source", *tables)
+
+
+def pages():
+    """The formulas that the pages compute themselves."""
+    return show_all("Explorers", explorers.speed, explorers.agreement)
 
 
 def show_all(title, *functions):

@@ -161,6 +161,8 @@ that knows of a page. Drawings have the sizes of their pixels, so that letters a
 
   // ---------------------------------------------------------------------------------- the page
 
+  const HIDDEN = "The answer is hidden until you commit a guess.";
+
   const element = (tag, attributes = {}, ...children) => {
     const made = document.createElement(tag);
     for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
@@ -200,7 +202,7 @@ that knows of a page. Drawings have the sizes of their pixels, so that letters a
     svg.setAttribute("role", "img");
     svg.setAttribute("aria-labelledby", id("words"));
     const picture = element("div", { class: "explorer-picture" }, svg);
-    const words = element("p", { class: "explorer-words", id: id("words"), "aria-live": "polite" });
+    const words = element("p", { class: "explorer-words", id: id("words"), "aria-live": "polite" }, HIDDEN);
 
     const knobs = Object.entries(explorer.knobs).map(([key, knob]) => [
       key,
@@ -256,7 +258,7 @@ that knows of a page. Drawings have the sizes of their pixels, so that letters a
       }
       clearTimeout(speech); // a screen reader is told where the hand has come to rest
       speech = setTimeout(() => {
-        const said = state.open ? say() : "The answer is hidden until you commit a guess.";
+        const said = state.open ? say() : HIDDEN;
         if (words.textContent !== said) words.textContent = said;
       }, 150);
     }
