@@ -322,6 +322,38 @@ def test_the_examples_of_the_api_page_print_what_it_shows(capsys):
 # ----------------------------------------------------------------------------- logo, repository
 
 
+def test_the_map_is_what_the_script_draws_and_has_every_chapter():
+    drawing = runpy.run_path(ROOT / "_static" / "draw_map.py")
+    assert (ROOT / "_static" / "map.svg").read_text(encoding="utf-8") == drawing["draw"]()
+    assert set(drawing["CHAPTERS"]) == {path.stem for path in CHAPTERS}
+    text = (ROOT / "intro.md").read_text(encoding="utf-8")
+    ways = re.split(r"\n\*\*For ", text)[1:]
+    for way, named in zip(ways, drawing["PATHS"].values(), strict=True):
+        linked = re.findall(r"chapters/(\w+)\.ipynb", "\n".join(re.findall(r"^\d.*", way, re.M)))
+        assert set(named) <= set(linked)
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_every_chapter_opens_and_closes_for_its_reader(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    texts = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
+    text = "\n".join(texts)
+    opening = re.search(
+        r"\A# .*\n\n:::\{admonition\} In short\n:class: glance\n(.*?)\n:::", text, re.S
+    )
+    for part in ("**Answers.**", "**Needs.**", "**Takes** about"):
+        assert part in opening[1]
+    minutes = int(re.search(r"about (\d+) minutes to read", opening[1])[1])
+    words = len(re.sub(r"\$[^$]*\$", "x", text).split())  # a formula is a word
+    assert 0.5 < minutes / (words / 200) < 1.6
+    assert text.count("{admonition} On Monday") == 1
+    summary = re.search(r"^## Summary\n\n(.*?)\n\n", text, re.S | re.M)[1]
+    assert 50 <= len(summary.split()) <= 150
+    exercises = re.findall(r"\{exercise\}\n:label: (\S+)", text)
+    solved = re.findall(r"\{solution(?:-start)?\} (\S+)", text)
+    assert len(exercises) >= 2 and exercises == solved
+
+
 def test_logo_files_are_what_the_script_draws():
     drawn = runpy.run_path(ROOT / "_static" / "draw_logo.py")["FILES"]
     assert drawn.keys() == {path.name for path in (ROOT / "_static").glob("*.svg")}
