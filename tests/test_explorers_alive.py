@@ -176,18 +176,23 @@ def guesses(tab):
     return tab.locator(".guess.admonition").all()
 
 
-def test_answers_are_veiled_until_one_is_chosen(opened, site):
-    pages = [
+@pytest.fixture(scope="module")
+def asking(site):
+    """Return the chapters that ask for a guess."""
+    return [
         path.stem
         for path in sorted((site / "chapters").glob("*.html"))
         if re.search(r'class="[^"]*\bguess\b[^"]*admonition', path.read_text(encoding="utf-8"))
     ]
-    assert len(pages) >= 10
-    for page in pages:
+
+
+def test_answers_are_veiled_until_one_is_chosen(opened, asking):
+    assert len(asking) >= 12
+    for page in asking:
         with opened(page) as tab:
             for box in guesses(tab):
                 veiled = tab.locator(".veiled").count()
-                assert veiled and box.locator("li .guess-button").count() >= 2
+                assert veiled and box.locator("li .guess-button").count() >= 3
                 box.locator("li .guess-button").first.press("Enter")
                 assert tab.locator(".veiled").count() < veiled
                 assert "(your guess)" in box.locator("li").first.text_content()
@@ -195,11 +200,25 @@ def test_answers_are_veiled_until_one_is_chosen(opened, site):
             assert not tab.locator(".veiled").count()
 
 
-def test_a_link_to_a_veiled_figure_shows_it(opened):
-    with opened("exact_risk#nothing") as tab:
-        veiled = tab.locator(".veiled [id]").first.get_attribute("id")
-        tab.evaluate("id => { location.hash = id; }", veiled)
-        assert not tab.locator(".veiled", has=tab.locator(f"[id='{veiled}']")).count()
+def test_what_is_veiled_can_be_shown_without_a_guess(opened, asking):
+    with opened(asking[0]) as tab:
+        for box in guesses(tab):
+            box.get_by_role("button", name="without a guess").click()
+            assert not box.locator("button").count()
+        assert not tab.locator(".veiled").count()
+
+
+def test_a_link_to_what_is_veiled_shows_it(opened, asking):
+    shown = 0
+    for page in asking:
+        with opened(page) as tab:
+            for figure in tab.locator(".veiled figure[id]").all():
+                name = figure.get_attribute("id")
+                tab.evaluate("id => { location.hash = id; }", name)
+                assert not tab.locator(".veiled", has=tab.locator(f"[id='{name}']")).count()
+                shown += 1
+                break
+    assert shown
 
 
 def test_without_scripts_a_question_is_a_list(opened):

@@ -1,7 +1,7 @@
 /* A list of answers becomes a question: what follows is veiled until one of them is chosen, or none wanted.
 
 The list is in an admonition of class `guess`. What is veiled is what comes next on the page, up to and
-with the first figure or table, or up to the next heading. Nothing is stored or sent. */
+with the first figures and tables, or up to the next heading. Nothing is stored or sent. */
 
 "use strict";
 
@@ -14,13 +14,15 @@ document.addEventListener("DOMContentLoaded", () => {
     return made;
   };
 
-  /** What tells the answer: the elements after the box, through the first output. */
+  /** What tells the answer: what follows the box, through the first outputs that stand together. */
   function answer(box) {
     const found = [];
+    let shown = false;
     for (let next = box.nextElementSibling; next; next = next.nextElementSibling) {
-      if (next.matches("section, h1, h2, h3, .guess")) break;
+      const cell = next.matches(".cell");
+      if (next.matches("section, h1, h2, h3, .guess") || (shown && !cell)) break;
       found.push(next);
-      if (next.querySelector(".cell_output")) break;
+      shown ||= next.querySelector(".cell_output") !== null;
     }
     return found;
   }
