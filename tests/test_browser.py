@@ -1,9 +1,5 @@
 """Every page of the built book, opened in the system's Chromium."""
 
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-
 import pytest
 
 from conftest import CHROMIUM
@@ -13,36 +9,15 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this ma
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
 
 
-class Server(SimpleHTTPRequestHandler):
-    """A quiet file server."""
-
-    def do_GET(self):
-        """Answer; a browser asks for this icon by itself on a redirect, which names none."""
-        if self.path == "/favicon.ico":
-            self.send_response(204)
-            self.end_headers()
-        else:
-            super().do_GET()
-
-    def log_message(self, *args):
-        """Say nothing."""
-
-
-@pytest.fixture(scope="module")
-def address(site):
-    """Serve the built book and return its address."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Server, directory=site)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
 STATE = """async () => {
   const mathjax = window.MathJax?.startup;
   await mathjax?.promise;
   const all = selector => [...document.querySelectorAll(selector)];
   const red = root => [...root.querySelectorAll('mjx-mtext')].some(
     text => getComputedStyle(text).color == 'rgb(255, 0, 0)');  // how an unknown command looks
+  const images = all('article img');
+  images.forEach(image => image.loading = 'eager');  // those far below wait otherwise
+  await Promise.allSettled(images.map(image => image.decode()));
   const formulas = [...mathjax?.document?.math ?? []];
   return {
     theme: document.documentElement.dataset.theme,
@@ -51,7 +26,7 @@ STATE = """async () => {
     plain: all('article .math').filter(e => !e.querySelector('mjx-container')).length,
     wrong: formulas.filter(f => f.typesetRoot.querySelector('mjx-merror') || red(f.typesetRoot))
       .map(f => f.math),
-    missing: all('article img').filter(e => !e.naturalWidth).map(e => e.src),
+    missing: images.filter(e => !e.naturalWidth).map(e => e.src),
   };
 }"""
 
