@@ -61,6 +61,8 @@ def mend_tables(page):
     """Let cells wrap, but not between a number and its error; mend empty corners."""
     for cell in page.select("table.dataframe :is(th, td)"):
         if cell.string:
+            if cell.name == "td" and " " not in cell.string:
+                cell["class"] = ["number"]  # 1e-07 would break after its sign
             cell.string = cell.string.replace("± ", "±\xa0").replace(" = ", "\xa0=\xa0")
     for corner in page.select("th"):
         if not corner.get_text(strip=True) and not corner.find("img"):

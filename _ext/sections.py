@@ -1,7 +1,8 @@
 """Give the search every section's words: it then leads to the section, also from file://.
 
 Sphinx's own index knows which page a word is on, no more, and fetches pages for their excerpts,
-which a browser forbids to pages opened as files. search.js, beside this file, reads what is written here.
+which a browser forbids to pages opened as files. search.js, beside this file, reads what is written
+here.
 """
 
 import json

@@ -22,8 +22,8 @@ RUN = """async options => {
 
 # A rule of axe's that is off unless asked for: a label begins with the words that are seen.
 ALL = {"rules": {"label-content-name-mismatch": {"enabled": True}}}
-# What a theme or a width can change; the rest was seen in the first pass. The colours of code are the
-# same on every page: in the dark they are looked at on one.
+# What a theme or a width can change; the rest was seen in the first pass. Code has the same colours
+# on every page: in the dark they are looked at on one.
 COLOURS = {"runOnly": ["color-contrast"], "skip": [["pre"]]}
 ROOM = {"runOnly": ["scrollable-region-focusable", "target-size", "region", "landmark-unique"]}
 

@@ -15,6 +15,9 @@ STATE = """async () => {
   const all = selector => [...document.querySelectorAll(selector)];
   const red = root => [...root.querySelectorAll('mjx-mtext')].some(
     text => getComputedStyle(text).color == 'rgb(255, 0, 0)');  // how an unknown command looks
+  const images = all('article img');
+  images.forEach(image => image.loading = 'eager');  // those far below wait otherwise
+  await Promise.allSettled(images.map(image => image.decode()));
   const formulas = [...mathjax?.document?.math ?? []];
   return {
     theme: document.documentElement.dataset.theme,
@@ -23,7 +26,7 @@ STATE = """async () => {
     plain: all('article .math').filter(e => !e.querySelector('mjx-container')).length,
     wrong: formulas.filter(f => f.typesetRoot.querySelector('mjx-merror') || red(f.typesetRoot))
       .map(f => f.math),
-    missing: all('article img').filter(e => !e.naturalWidth).map(e => e.src),
+    missing: images.filter(e => !e.naturalWidth).map(e => e.src),
   };
 }"""
 
