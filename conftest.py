@@ -90,27 +90,3 @@ def browser():
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
         yield browser
         browser.close()
-
-
-class Server(SimpleHTTPRequestHandler):
-    """A quiet file server."""
-
-    def do_GET(self):
-        """Answer; a browser asks for this icon by itself on a redirect, which names none."""
-        if self.path == "/favicon.ico":
-            self.send_response(204)
-            self.end_headers()
-        else:
-            super().do_GET()
-
-    def log_message(self, *args):
-        """Say nothing."""
-
-
-@pytest.fixture(scope="module")
-def address(site):
-    """Serve the built book and return its address."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Server, directory=site)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()

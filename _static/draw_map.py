@@ -96,7 +96,8 @@ def draw():
         'orient="auto"><path d="M0,0L8,4L0,8z" fill="#888"/></marker>'
     )
     width, height = 12 + 3 * ACROSS + WIDTH, 12 + 6 * DOWN + HEIGHT
-    parts = [tip, *arrows, *map(box, CHAPTERS), *legend]
+    paper = f'<path d="M0,0H{width}V{height}H0z" fill="white"/>'  # for a dark notebook or viewer
+    parts = [paper, tip, *arrows, *map(box, CHAPTERS), *legend]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}"><style>{style}</style>{"".join(parts)}</svg>\n'

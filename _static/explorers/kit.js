@@ -156,7 +156,8 @@ that knows of a page. Drawings have the sizes of their pixels, so that letters a
   function still(explorer, width = 640) {
     const { svg, height } = explorer.picture({ ...initial(explorer), open: true }, width);
     const size = `width="${width}" height="${height}" viewBox="0 0 ${width} ${height}"`;
-    return `<svg xmlns="http://www.w3.org/2000/svg" ${size}><style>${STYLE}</style>${svg}</svg>\n`;
+    const paper = `<rect width="${width}" height="${height}" fill="white"/>`; // for a dark notebook
+    return `<svg xmlns="http://www.w3.org/2000/svg" ${size}><style>${STYLE}</style>${paper}${svg}</svg>\n`;
   }
 
   // ---------------------------------------------------------------------------------- the page
