@@ -105,7 +105,7 @@ def test_what_scrolls_says_so_and_no_table_does_on_a_desktop(site, page_files, b
     tab = browser.new_page(viewport={"width": width, "height": 800})
     problems = []
     for page in page_files:
-        tab.goto(page.as_uri())
+        tab.goto(page.as_uri(), wait_until="networkidle")  # index.html leads on
         tab.evaluate(TYPESET)
         tab.evaluate(WIDE)  # opens what is folded
         tab.wait_for_timeout(150)
