@@ -28,9 +28,8 @@ def drop_weight(page):
     """Drop what a page would load and not show."""
     for script in page.select("script[src*='fontawesome']"):
         script.decompose()  # 1.5 MB that draw the icons which its style and font draw already
-    for font in page.select("link[rel=preload][href*='/fa-']"):
-        if "fa-solid" not in font["href"]:
-            font.decompose()  # of the brands and outlines no icon is shown, or one
+    for font in page.select("link[rel=preload][as=font]"):
+        font.decompose()  # the style fetches what is shown; a page from a file may not preload
     for span in page.select(UNCOLOURED):
         span.unwrap()
     for image in page.select("article img[style*=height]"):
