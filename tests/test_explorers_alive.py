@@ -51,7 +51,7 @@ def opened(browser, site, address):
 
 def words(tab, box):
     """Return what an explorer says, once it has come to rest."""
-    tab.wait_for_timeout(250)
+    box.locator(".explorer-panel:not([aria-busy])").wait_for()
     return box.locator(".explorer-words").text_content()
 
 
@@ -98,7 +98,7 @@ def test_every_knob_moves_picture_and_words_by_keyboard(opened, name):
             drawn, value = picture(box), slider.get_attribute("aria-valuetext")
             for _ in range(3):
                 slider.press("ArrowRight" if float(slider.input_value()) == 0 else "ArrowLeft")
-            tab.wait_for_timeout(50)  # the next frame
+            words(tab, box)
             assert slider.get_attribute("aria-valuetext") != value
             assert picture(box) != drawn, slider
         assert words(tab, box) != first

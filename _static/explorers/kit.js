@@ -240,6 +240,7 @@ that knows of a page. Drawings have the sizes of their pixels, so that letters a
     let speech = 0;
     function update(next) {
       state = next;
+      panel.setAttribute("aria-busy", "true"); // until picture and words are those of this state
       cancelAnimationFrame(frame);
       frame = requestAnimationFrame(draw);
     }
@@ -261,6 +262,7 @@ that knows of a page. Drawings have the sizes of their pixels, so that letters a
       speech = setTimeout(() => {
         const said = state.open ? say() : HIDDEN;
         if (words.textContent !== said) words.textContent = said;
+        panel.removeAttribute("aria-busy");
       }, 150);
     }
 
