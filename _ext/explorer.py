@@ -19,9 +19,8 @@ STATIC = Path(__file__).parents[1] / "_static"
 
 def spare(app, config):
     """Take the scripts off the other pages: Jupyter Book loads all that is in `_static` on each."""
-    ours = ("explorers", "guess")
-    config.html_js_files = [file for file in config.html_js_files if not file.startswith(ours)]
-    config.html_css_files = [file for file in config.html_css_files if not file.startswith(ours)]
+    for files in (config.html_js_files, config.html_css_files):
+        files[:] = [file for file in files if not file.startswith("explorers")]
 
 
 def find(app, doctree, docname):

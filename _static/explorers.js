@@ -1,7 +1,7 @@
 /* The formulas of the book, to be computed where they are read: one global, LinearTeachers.
 
-A classic script without dependencies, which neither draws nor prints: pages and notebooks load it as it
-is, also from a file, and Node takes it as a module. Each function gives the numbers of the function of
+A classic script without dependencies, which neither draws nor prints: a page loads it as it is, also
+from a file, and Node takes it as a module. Each function gives the numbers of the function of
 the same name in the Python library, to a relative 1e-9; tests/test_explorers.py holds it to that.
 
 Spectra are λ₁ ≥ λ₂ ≥ … ≥ 0, and vectors are given along their eigenvectors. Arrays are lists of numbers
@@ -299,7 +299,7 @@ or typed arrays. Bad input throws a RangeError or TypeError that names the argum
     const [energy, length] = [dot(felt, source), dot(source, source)];
     if (depthOf(depth) === 1) {
       const gap = Float64Array.from(target, (value, i) => value - source[i]);
-      return each(n, (size) => levels.risk(levels.at(size), squares(gap), 0));
+      return linearRisk(eigenvalues, gap, n);
     }
     if (length === 0 || (depth === Infinity && energy === 0)) {
       throw new RangeError("source must not be zero where depth is above 1, nor unseen where it is infinite");
@@ -462,7 +462,7 @@ or typed arrays. Bad input throws a RangeError or TypeError that names the argum
         return theta;
       },
       leaveOneOut(y, source, ridge) {
-        amount("ridge", ridge, { least: Number.MIN_VALUE });
+        if (amount("ridge", ridge) === 0) throw new RangeError("ridge must be above 0");
         const answers = rotated(residualOf(y, source));
         const weights = lengths.map((length) => 1 / (length + ridge));
         return Float64Array.from(X, (_, i) => {

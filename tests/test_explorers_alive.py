@@ -132,9 +132,12 @@ def test_a_guess_is_tapped_into_the_picture(opened):
         before = float(slider.input_value())
         area = box.locator(".explorer-picture svg")
         size = area.bounding_box()
-        area.tap(position={"x": size["width"] * 0.6, "y": size["height"] * 0.4})
+        area.tap(position={"x": size["width"] * 0.6, "y": size["height"] * 0.5})
         words(tab, box)
         assert float(slider.input_value()) != before
+        marker = area.locator("circle.s1").bounding_box()  # where it was tapped, to a step
+        tapped = area.bounding_box()["y"] + size["height"] * 0.5
+        assert marker["y"] + marker["height"] / 2 == pytest.approx(tapped, abs=6)
 
 
 def test_without_scripts_the_still_picture_stands(opened):

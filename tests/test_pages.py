@@ -61,7 +61,7 @@ def test_printing_opens_no_solution(site, browser):
     tab.close()
 
 
-WORDS = ["intercept", "LoRA", "transfer", "regularisation", "regularization"]
+WORDS = ["intercept", "LoRA", "transfer", "double descent", "regularisation", "regularization"]
 
 
 @pytest.mark.parametrize("query", [*WORDS, "ridge", "how many labels"])

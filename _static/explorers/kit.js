@@ -189,7 +189,7 @@ that knows of a page. Drawings have the sizes of their pixels, so that letters a
     });
     set(knob.value);
     const label = element("label", { for: id }, knob.label);
-    return { set, input, row: element("div", { class: "explorer-knob" }, label, input, shown) };
+    return { set, row: element("div", { class: "explorer-knob" }, label, input, shown) };
   }
 
   /** Put an explorer into a box of the page that shows its still picture. */
@@ -217,7 +217,7 @@ that knows of a page. Drawings have the sizes of their pixels, so that letters a
     });
     const again = element("button", { type: "button", class: "explorer-button" }, "Start again");
     again.addEventListener("click", () => update(initial(explorer)));
-    const controls = element("div", { class: "explorer-open" }, rows, element("div", {}, ...actions, again));
+    const controls = element("div", { class: "explorer-controls" }, rows, element("div", {}, ...actions, again));
 
     const guess = explorer.guess && ask();
     const panel = element("div", { class: "explorer-panel" }, ...(guess ? [guess.row] : []), picture, words, controls);
@@ -267,7 +267,10 @@ that knows of a page. Drawings have the sizes of their pixels, so that letters a
     }
 
     function say() {
-      const first = guess && explorer.guess.say(state.guess, explorer.guess.truth(initial(explorer)));
+      // Of the guess as long as all else is as it was guessed for.
+      const asked = { ...initial(explorer), guess: state.guess, open: true };
+      const same = Object.keys(asked).every((key) => asked[key] === state[key]);
+      const first = guess && same && explorer.guess.say(state.guess, explorer.guess.truth(state));
       return [first, explorer.words(state)].filter(Boolean).join(" ");
     }
 
@@ -300,7 +303,6 @@ that knows of a page. Drawings have the sizes of their pixels, so that letters a
 
     const image = box.querySelector("img");
     (image.closest("figure, p, a") ?? image).replaceWith(panel);
-    box.classList.add("explorer-live");
     new ResizeObserver(() => update(state)).observe(picture);
   }
 

@@ -6,7 +6,7 @@
   const { linearRisk, learningCurve, kit } = LinearTeachers;
   const { format, spaced, generator, frame } = kit;
   const DIM = 120;
-  const SIZES = [...Array(DIM).keys()].concat(spaced(DIM, 4 * DIM, 41)); // each n below d, for n(ε)
+  const SIZES = [...Array(4 * DIM + 1).keys()];
 
   /** λᵢ = i^−a, and a gap with λᵢuᵢ² ∝ λᵢ^b whose risk is 1: the larger b, the more it lies where inputs vary. */
   function problem({ exponent, alignment }) {
@@ -110,8 +110,8 @@
           ? "The source is good enough as it is."
           : enough === undefined
             ? `Not even ${4 * DIM} samples bring the risk to ${format(state.target)} of what it was before.`
-            : `${Math.round(enough)} samples bring the risk to ${format(state.target)} of what it was before.`;
-      const hurts = height > 1.005 ? ` Fine-tuning hurts first: with ${Math.round(worst)} samples the risk is ${format(height, 3)} times that of the source as it is.` : "";
+            : `${enough} samples bring the risk to ${format(state.target)} of what it was before.`;
+      const hurts = height > 1.005 ? ` Fine-tuning can hurt: with ${worst} samples the risk is ${format(height, 3)} times that of the source as it is.` : "";
       return needs + hurts;
     },
   };
