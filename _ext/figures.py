@@ -4,10 +4,15 @@
 says what both look like. The image itself keeps its alternative text, the link has a name.
 """
 
+import re
 from html import escape
+from pathlib import Path
 
 from docutils import nodes
 from sphinx.util.osutil import relative_uri
+
+OPENING = re.compile(r'<svg\b[^>]*? width="([\d.]+)pt" height="([\d.]+)pt"')
+PIXELS = 96 / 72  # to the point
 
 
 def add_links(app, doctree, page):
@@ -19,6 +24,7 @@ def add_links(app, doctree, page):
         image = figure.next_node(nodes.image)
         number = numbers.get(figure["ids"][0]) if figure["ids"] else None
         if image and number:
+            reserve_room(image, Path(app.srcdir, image["uri"]))
             file = f"{app.builder.imagedir}/{app.env.images[image['uri']][1]}"
             address = relative_uri(app.builder.get_target_uri(page), file)
             image.replace_self(enlargeable(image, address, ".".join(map(str, number))))
@@ -31,6 +37,13 @@ def enlargeable(image, address, number):
     texts = ('<div class="enlargeable">', f"{link}</div>")
     before, after = (nodes.raw("", text, format="html") for text in texts)
     return [before, image.deepcopy(), after]
+
+
+def reserve_room(image, path):
+    """Tell the browser the size of an SVG, so that nothing moves when it arrives."""
+    if path.suffix == ".svg" and (size := OPENING.search(path.read_text(encoding="utf-8"))):
+        for key, points in zip(("width", "height"), size.groups(), strict=True):
+            image[key] = f"{float(points) * PIXELS:.0f}px"
 
 
 def setup(app):

@@ -28,25 +28,29 @@ __all__ = [
 # to be read on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-WIDTH = 5.4  # inches: small, so that the lettering is still legible on a phone
+WIDTH = 6  # inches: small, so that the lettering is still legible on a phone
 
 
 def use_style():
     """Set matplotlib's defaults to the book's style, for the rest of the session.
 
-    In a notebook images have two pixels for one, and their width is stored with them: so they are
-    as wide in JupyterLab as on the page.
+    In a notebook each figure is stored twice: as SVG, which the book's pages show, and as PNG,
+    which JupyterLab shows until the notebook is trusted. Both are equally wide, and running a cell
+    again stores the same bytes.
     """
     get_ipython = getattr(builtins, "get_ipython", None)  # put there by IPython
     if get_ipython:
         from matplotlib_inline.config import InlineBackend
 
         # The backend asks this object when it draws, whenever it was loaded.
-        InlineBackend.instance(parent=get_ipython()).figure_formats = {"retina"}
+        backend = InlineBackend.instance(parent=get_ipython())
+        # Not cut to what is drawn: the layout leaves no margins, and all have the same width.
+        backend.print_figure_kwargs = {"bbox_inches": None, "metadata": {"Date": None}}
+        backend.figure_formats = {"svg", "png"}
     mpl.rcParams.update(
         {
-            "figure.figsize": (WIDTH, 3.6),
-            "figure.dpi": 104.5,
+            "figure.figsize": (WIDTH, 3.8),
+            "figure.dpi": 96,  # pixels of CSS
             "figure.constrained_layout.use": True,
             "figure.facecolor": "white",
             "axes.prop_cycle": cycler(color=COLOURS),
@@ -56,13 +60,15 @@ def use_style():
             "axes.axisbelow": True,
             "grid.color": "#e3e3e3",
             "grid.linewidth": 0.6,
-            "font.size": 11,
-            "axes.titlesize": 11,
+            "font.size": 12,
+            "axes.titlesize": 12,
             "legend.frameon": False,
-            "legend.fontsize": 10,
-            "lines.linewidth": 1.8,
-            "lines.markersize": 5,
+            "legend.fontsize": 11,
+            "lines.linewidth": 2,
+            "lines.markersize": 5.5,
             "errorbar.capsize": 2,
+            "svg.fonttype": "path",  # the same letters on every machine
+            "svg.hashsalt": "figures",  # the same names inside the file every time
         }
     )
 
@@ -89,7 +95,8 @@ def measured(axes, x, values, index=0, **options):
         For ``Axes.errorbar``.
     """
     values = checks.array("values", values, (None, len(x)))
-    return _points(axes, x, values.mean(axis=0), standard_error(values), index, options)
+    error = standard_error(values) if len(values) > 1 else None  # one run: points without bars
+    return _points(axes, x, values.mean(axis=0), error, index, options)
 
 
 def _points(axes, x, mean, error, index, options):

@@ -1,4 +1,12 @@
-"""lib.figures: tables say what they round, plots draw the numbers they are given."""
+"""lib.figures: tables say what they round, plots draw the numbers they are given.
+
+And the figures that the chapters hold.
+"""
+
+import base64
+import io
+import json
+import re
 
 import hypothesis.strategies as st
 import matplotlib as mpl
@@ -9,7 +17,10 @@ from hypothesis import given
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from conftest import ROOT
 from lib import figures
+
+CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
 
 
 @pytest.fixture
@@ -107,6 +118,13 @@ def test_measured_draws_the_mean_with_its_standard_error(axes):
     assert figures.measured(axes, x, values, marker="x").lines[0].get_marker() == "x"
 
 
+def test_one_run_has_no_error_bars(axes):
+    drawn = figures.measured(axes, [1, 2], [[3.0, 4]])
+    points, caps, bars = drawn.lines
+    np.testing.assert_array_equal(points.get_xydata(), [[1, 3], [2, 4]])
+    assert not caps and not bars
+
+
 def test_theory_is_a_line_in_the_colour_of_its_series(axes):
     for index in 0, 2, len(figures.COLOURS) + 2:
         (line,) = figures.theory(axes, [1, 2], [3, 4], index, label="theory")
@@ -157,6 +175,48 @@ def test_style_is_set_and_legible():
     # Told apart without colour: a marker for each. Read on white: 2:1 at the least.
     assert len(set(figures.COLOURS)) == len(figures.COLOURS) == len(set(figures.MARKERS))
     assert all(1.05 / (luminance(colour) + 0.05) > 2 for colour in figures.COLOURS)
+
+
+def test_a_figure_is_drawn_as_the_same_bytes_again():
+    """The names inside an SVG are random unless they are salted; letters must need no font."""
+    with mpl.rc_context():
+        figures.use_style()
+        files = []
+        for _ in range(2):
+            figure, file = Figure(), io.StringIO()
+            figure.add_subplot(title="θ").plot([1, 2], "o")
+            figure.savefig(file, format="svg", metadata={"Date": None})
+            files.append(file.getvalue())
+    assert files[0] == files[1]
+    assert "<text" not in files[0]
+
+
+def stored(path):
+    """Yield the caption, the SVG, and the PNG of each figure of a chapter."""
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if any(kind.startswith("image/") for kind in data):
+                caption = cell["metadata"]["mystnb"]["figure"]["caption"]
+                svg = "".join(data["image/svg+xml"])
+                yield caption, svg, base64.b64decode(data["image/png"])
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_stored_figures_are_light_and_fit_a_screen(path):
+    """The page shows the SVG; JupyterLab shows the PNG, equally large, until one trusts it."""
+    weights = []
+    for caption, svg, png in stored(path):
+        size = re.search(r'<svg\b[^>]*? width="([\d.]+)pt" height="([\d.]+)pt"', svg)
+        width, height = (float(points) * 96 / 72 for points in size.groups())
+        assert width <= 576 and height <= 600, caption
+        pixels = [int.from_bytes(png[start : start + 4], "big") for start in (16, 20)]
+        assert pixels == pytest.approx([width, height], abs=1), caption
+        assert "<text" not in svg and "<dc:date>" not in svg, caption
+        # In the dark the page turns black to white.
+        assert not re.search(r"\b(black|white)\b", caption), caption
+        weights.append(len(svg.encode()))
+    assert max(weights) < 150_000 and sum(weights) < 400_000, weights
 
 
 @pytest.mark.parametrize(

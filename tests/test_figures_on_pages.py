@@ -1,6 +1,7 @@
 """Figures on the built pages: enlarged by hand and by keyboard, and seen in the dark."""
 
 import io
+import re
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ def tab(browser, site):
     tab.on("console", lambda message: message.type == "error" and problems.append(message.text))
     tab.on("pageerror", lambda error: problems.append(str(error)))
     tab.goto((site / "chapters" / "exact_risk.html").as_uri())
+    for veil in tab.get_by_role("button", name="Show it without a guess").all():
+        veil.click()
     yield tab
     context.close()
     assert not problems
@@ -54,20 +57,51 @@ def test_without_scripts_the_link_leads_to_the_image(browser, site):
     context.close()
 
 
-def darkest_and_lightest(tab, image):
-    """Return the least and the largest brightness that an image shows, of 255."""
-    tab.evaluate("() => window.scrollTo(0, 0)")
-    image.scroll_into_view_if_needed()
-    tab.wait_for_timeout(200)
-    pixels = reader.imread(io.BytesIO(image.screenshot()))[..., :3] * 255
-    return np.percentile(pixels.mean(axis=-1), [0.2, 50, 99.8])
+def pixels(tab, image):
+    """Return the colours that a figure shows, one pixel a row, from 0 to 1."""
+    image.evaluate("""async image => {
+      image.scrollIntoView({block: 'center', behavior: 'instant'});
+      await image.decode();
+    }""")
+    return reader.imread(io.BytesIO(image.screenshot()))[..., :3].reshape(-1, 3)
+
+
+def luminance(rgb):
+    """Return the relative luminance that the contrast of WCAG 2 is made of."""
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
+def background(tab):
+    """Return the colour of the page, from 0 to 1."""
+    colour = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+    return np.array([int(part) for part in re.findall(r"\d+", colour)[:3]]) / 255
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_figures_follow_the_page(tab, scheme):
+def test_figures_lie_on_the_page_and_are_read_on_it(tab, scheme):
     tab.emulate_media(color_scheme=scheme)
-    low, middle, high = darkest_and_lightest(tab, tab.locator(".enlargeable img").first)
-    if scheme == "light":
-        assert middle > 250 and low < 60  # lines and letters on white
-    else:
-        assert middle < 60 and high > 190  # on the page's dark, no glare
+    page = background(tab)
+    assert (luminance(page) > 0.5) == (scheme == "light")
+    for image in tab.locator(".enlargeable img").all():
+        shown = pixels(tab, image)
+        np.testing.assert_allclose(np.median(shown, axis=0), page, atol=1.5 / 255)
+        low, high = np.sort([luminance(page) + np.zeros(len(shown)), luminance(shown)], axis=0)
+        contrast = (high + 0.05) / (low + 0.05)
+        assert np.percentile(contrast, 99.8) > 7  # letters
+
+
+def test_on_paper_figures_are_as_drawn(tab):
+    tab.emulate_media(color_scheme="dark", media="print")
+    shown = pixels(tab, tab.locator(".enlargeable img").first)
+    np.testing.assert_array_equal(np.median(shown, axis=0), 1)
+
+
+KNOWN = """images => images.map(image => [
+  image.getAttribute('width') / image.getAttribute('height'), image.width / image.height])"""
+
+
+def test_figures_keep_their_place_before_they_arrive(tab):
+    sizes = tab.eval_on_selector_all(".enlargeable img", KNOWN)
+    assert sizes
+    assert all(said == pytest.approx(seen, rel=0.01) for said, seen in sizes)
