@@ -8,7 +8,7 @@ BIN         := .venv/bin
 READY       := .venv/.installed-$(shell cat requirements.txt binder/chapters.txt pyproject.toml | cksum | cut -d ' ' -f 1)
 
 .DEFAULT_GOAL := help
-.PHONY: help writable book pages serve notebooks test test-stability lint bench clean
+.PHONY: help writable book pages serve notebooks test test-stability links release lint bench clean
 
 # A person running a cell sees progress bars; an executed chapter stores nothing of them.
 book pages serve notebooks test test-stability: export TQDM_DISABLE = 1
@@ -55,6 +55,13 @@ test: lint pages  ## lint, build the pages, run every chapter and every test (PY
 test-stability: $(READY)  ## run the chapters with noise, other threads and other instruction sets
 	$(BIN)/python tests/stability/run.py $(SETTINGS)
 
+links: export STORED_OUTPUTS = 1
+links: $(READY)  ## try every link that leads out of the book
+	$(BIN)/jupyter-book build --all --builder linkcheck .
+
+release: book  ## pack the book, the lecturers' archive and the library into dist
+	$(BIN)/python _ext/release.py
+
 lint: $(READY)  ## check the style of code and notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -63,7 +70,7 @@ bench: $(READY)  ## measure what is claimed about speed
 	$(BIN)/python benchmarks/run.py
 
 clean:  ## remove everything built (keeps .venv)
-	rm -rf _build conf.py .pytest_cache .ruff_cache .hypothesis
+	rm -rf _build dist conf.py .pytest_cache .ruff_cache .hypothesis
 
 $(READY): | writable
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
