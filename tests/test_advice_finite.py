@@ -487,6 +487,11 @@ def test_probing_first_is_best_at_every_quality_without_noise_and_the_head_alone
     assert like < 0.6 * other and shifted < 0.4 * worse
 
 
+def test_with_little_noise_probing_first_is_still_better_than_the_head_alone():
+    risks = np.array([probing(seed, 0.6, 0.1)[0] for seed in FEATURES]).mean(axis=0)
+    assert (risks[:, 2] < 0.7 * risks[:, 0]).all()  # like the samples, and shifted
+
+
 # ---- real data
 
 
