@@ -203,6 +203,20 @@ def test_answers_are_veiled_until_one_is_chosen(opened, asking):
             assert not tab.locator(".veiled").count()
 
 
+def test_the_words_that_tell_the_answer_are_veiled(opened, asking):
+    """After the figures and tables of a guess stands what they show: none of it may be read before."""
+    after = """box => {
+      const following = [];
+      for (let e = box.nextElementSibling; e?.matches(".veiled"); e = e.nextElementSibling) following.push(e);
+      return following.map(e => e.matches(".cell"));
+    }"""
+    for page in asking:
+        with opened(page) as tab:
+            for box in guesses(tab):
+                cells = box.evaluate(after)
+                assert cells and not cells[-1], page  # the last one is no cell: words
+
+
 def test_what_is_veiled_can_be_shown_without_a_guess(opened, asking):
     with opened(asking[0]) as tab:
         for box in guesses(tab):

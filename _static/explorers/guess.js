@@ -1,7 +1,8 @@
 /* A list of answers becomes a question: what follows is veiled until one of them is chosen, or none wanted.
 
-The list is in an admonition of class `guess`. What is veiled is what comes next on the page, up to and
-with the first figures and tables, or up to the next heading. Nothing is stored or sent. */
+The list is in an admonition of class `guess`. What is veiled is what comes next on the page: the first
+figures and tables and the words that say what they show, or all up to the next heading. Nothing is
+stored or sent. */
 
 "use strict";
 
@@ -14,14 +15,16 @@ document.addEventListener("DOMContentLoaded", () => {
     return made;
   };
 
-  /** What tells the answer: what follows the box, through the first outputs that stand together. */
+  /** What tells the answer: the first outputs that stand together, and the words up to the next cell or box. */
   function answer(box) {
     const found = [];
-    let shown = false;
+    let [shown, told] = [false, false];
     for (let next = box.nextElementSibling; next; next = next.nextElementSibling) {
       const cell = next.matches(".cell");
-      if (next.matches("section, h1, h2, h3, .guess") || (shown && !cell)) break;
+      if (next.matches("section, h1, h2, h3, .guess")) break;
+      if ((told && cell) || (shown && next.matches(".admonition"))) break;
       found.push(next);
+      told ||= shown && !cell;
       shown ||= next.querySelector(".cell_output") !== null;
     }
     return found;

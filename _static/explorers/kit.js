@@ -30,6 +30,9 @@ that knows of a page. Drawings have the sizes of their pixels, so that letters a
     return `${Number(mantissa) === 1 ? "" : `${Number(mantissa)}·`}10${raised}`.replace("-", "−");
   }
 
+  /** So many things: 1 sample, 2 samples. */
+  const count = (number, thing) => `${number} ${thing}${number === 1 ? "" : "s"}`;
+
   /** Sizes from a to b, evenly spaced, or in ratio where `log`. */
   function spaced(a, b, count, log = false) {
     const at = (k) => k / (count - 1);
@@ -308,7 +311,7 @@ that knows of a page. Drawings have the sizes of their pixels, so that letters a
 
   Object.assign(LinearTeachers, {
     explorers: {},
-    kit: { format, spaced, generator, frame, initial, still, mount },
+    kit: { format, count, spaced, generator, frame, initial, still, mount },
   });
 
   if (typeof document !== "undefined") {

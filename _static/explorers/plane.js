@@ -109,20 +109,25 @@
 
     words(state) {
       const { source, target, X, end, before, after } = solved(state);
-      const change = before > 0 ? after / before : 1;
-      const verdict =
-        before === 0
-          ? "Source and target are the same: nothing changes."
-          : change < 1e-9
-            ? "The risk is gone."
-            : `The risk goes from ${format(before)} to ${format(after)}: ${change < 1 ? `${format(100 * change)} % is left` : `${format(change)} times as much`}.`;
+      const samples = X.length === 1 ? "One sample." : "Two samples.";
+      if (before === 0) return `${samples} Source and target are the same: nothing changes.`;
+      const change = after / before;
+      const outcome =
+        change < 1e-3
+          ? "it is all but gone"
+          : Math.abs(change - 1) < 0.01
+            ? "hardly any change"
+            : change < 1
+              ? `${format(100 * change)} % is left`
+              : `${format(change, 3)} times as much`;
+      const verdict = change < 1e-9 ? "The risk is gone." : `The risk goes from ${format(before)} to ${format(after)}: ${outcome}.`;
       const way = Math.hypot(end[0] - source[0], end[1] - source[1]);
       const left = Math.hypot(end[0] - target[0], end[1] - target[1]);
       const seen =
         left < 1e-9
           ? "Every direction in which the teachers differ is seen, and the end is the target."
-          : `The source moves by ${format(way)} within the row space; ${format(left)} of the gap is in the blind spot and stays.`;
-      return `${X.length === 1 ? "One sample." : "Two samples."} ${verdict} ${seen}`;
+          : `The source moves by ${format(way)} within the row space; a gap of length ${format(left)} is in the blind spot and stays.`;
+      return `${samples} ${verdict} ${seen}`;
     },
   };
 })();
