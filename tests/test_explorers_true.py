@@ -10,7 +10,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from conftest import ROOT
+from conftest import CHROMIUM, ROOT
 from lib import deep_linear, exact_risk, linear_regression, lora
 from lib.problem import Population, TransferProblem
 
@@ -86,9 +86,7 @@ def test_what_is_said_at_the_ends_of_the_knobs_makes_sense(name):
 
 
 def test_source_and_target_that_are_the_same():
-    same = words(
-        ("plane", {"sourceX": 0.9, "sourceY": 0.4}), ("depth", {"ratio": 1, "angle": 0})
-    )
+    same = words(("plane", {"sourceX": 0.9, "sourceY": 0.4}), ("depth", {"ratio": 1, "angle": 0}))
     assert all("Source and target are the same" in text for text in same)
     assert not any("better" in text or "differ" in text for text in same)
 
@@ -152,6 +150,24 @@ def test_the_plane_says_what_fine_tuning_does():
             assert number(said[2]) == pytest.approx(after, rel=0.06)
         else:
             assert "gone" in answer["words"]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_colours_of_the_still_picture_are_those_that_its_text_names(browser):
+    """Grey ellipses, a black line of zero loss."""
+    tab = browser.new_page()
+    tab.goto((HERE / "plane.svg").as_uri())
+    strokes = "lines => lines.map(line => getComputedStyle(line).stroke)"
+    assert set(tab.eval_on_selector_all(".line.faint", strokes)) == {"rgb(136, 136, 136)"}
+    assert tab.eval_on_selector_all(".line.ink", strokes) == ["rgb(34, 34, 34)"]
+    tab.close()
+
+
+def test_an_end_outside_the_picture_is_said_to_be_there():
+    corners = dict(sourceX=1.4, sourceY=-1.4, targetX=-1.4, targetY=1.4)
+    for answer, outside in zip(ask(("plane", corners), ("plane", {})), (True, False), strict=True):
+        assert ("outside the picture" in answer["words"]) == outside
+        assert ("FT" in answer["svg"]) != outside
 
 
 def test_in_the_plane_fine_tuning_hurts_only_where_variances_differ():

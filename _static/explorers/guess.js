@@ -33,7 +33,7 @@ document.addEventListener("DOMContentLoaded", () => {
   for (const box of document.querySelectorAll(".guess.admonition")) {
     const [list, veiled] = [box.querySelector("ul"), answer(box)];
     const said = document.createElement("p");
-    said.setAttribute("aria-live", "polite");
+    said.setAttribute("tabindex", "-1");
 
     const items = [...list.children].map((item) => ({ item, words: item.textContent.trim() }));
     const skip = button("Show it without a guess");
@@ -45,14 +45,18 @@ document.addEventListener("DOMContentLoaded", () => {
         element.inert = false;
       }
       skip.remove();
-      said.textContent = guess ? `You said: ${guess}. Read on and see.` : "";
+      said.textContent = guess ? `You said: ${guess}. Read on and see.` : "Read on and see.";
+    };
+    const answered = (guess) => {
+      show(guess);
+      said.focus({ preventScroll: true }); // the button that was pressed is gone
     };
     for (const { item, words } of items) {
       const choice = button(words);
-      choice.addEventListener("click", () => show(words));
+      choice.addEventListener("click", () => answered(words));
       item.replaceChildren(choice);
     }
-    skip.addEventListener("click", () => show());
+    skip.addEventListener("click", () => answered());
     list.after(skip, said);
     for (const element of veiled) {
       element.classList.add("veiled");

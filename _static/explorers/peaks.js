@@ -51,7 +51,7 @@
         svg += line(upright(state.n), 0, { dashed: "3 3", kind: "thin faint" });
         svg += inside(dots([[state.n, all(state.n, state)]], 0, 5) + dots([[state.n, adapter(state.n, state)]], 1, 5));
       } else {
-        svg += line(upright(state.guess), 1, { dashed: "" }) + text(state.guess, 10, "my guess", { dx: state.guess > 150 ? -70 : 6 });
+        svg += line(upright(state.guess), 1, { dashed: "" }) + text(state.guess, 10, "my guess", { dx: 6 });
       }
       return { svg, height, frame: place };
     },

@@ -33,6 +33,7 @@
     });
   }
 
+  const shown = (point) => point.every((value) => AXIS.min <= value && value <= AXIS.max);
   const theta = (letter) => `θ<tspan dy="4" font-size="10">${letter}</tspan>`;
   const along = ([x, y], [u, v]) => [-4, 4].map((t) => [x + t * u, y + t * v]);
   const coordinate = (label, value) => ({ label, value, min: -1.4, max: 1.4, step: 0.05 });
@@ -56,7 +57,7 @@
     start: {},
     guess: {
       ask: "One sample, and the weights of a source and a target. How far will fine-tuning move the source, and which way? Move the slider, or tap where it will end.",
-      knob: { label: "my guess: it moves by", value: 0, min: -1.5, max: 1.5, step: 0.05 },
+      knob: { label: "my guess: it moves by", value: 0, min: -1.2, max: 1.2, step: 0.05 },
       truth: (state) => moved(solved(state)),
       point: (state, x, y) => dot([x - state.sourceX, y - state.sourceY], direction(state.first)),
       say: (guess, truth) => `You said ${format(guess)}; it is ${format(truth)}.`,
@@ -95,7 +96,7 @@
         }
         if (X.length === 1) svg += inside(line(along(target, [-X[0][1], X[0][0]]), 0, { dashed: "", kind: "ink" }));
         svg += inside(line([source, end], 1, { dashed: "" }));
-        svg += dots([end], 1, 7) + text(...end, theta("FT"), { dx: 10, dy: -8 });
+        if (shown(end)) svg += dots([end], 1, 7) + text(...end, theta("FT"), { dx: 10, dy: -8 });
       } else {
         const guess = source.map((value, k) => value + state.guess * X[0][k]);
         svg += inside(line(along(source, X[0]), 0, { dashed: "2 4", kind: "thin faint" }));
@@ -127,7 +128,8 @@
         left < 1e-9
           ? "Every direction in which the teachers differ is seen, and the end is the target."
           : `The source moves by ${format(way)} within the row space; a gap of length ${format(left)} is in the blind spot and stays.`;
-      return `${samples} ${verdict} ${seen}`;
+      const away = shown(end) ? "" : " The end lies outside the picture.";
+      return `${samples} ${verdict} ${seen}${away}`;
     },
   };
 })();
