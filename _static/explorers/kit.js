@@ -286,14 +286,18 @@ that knows of a page. Drawings have the sizes of their pixels, so that letters a
       return [event.clientX - outline.left, event.clientY - outline.top];
     };
     let held = null;
-    svg.addEventListener("pointerdown", (event) => {
+    svg.addEventListener("click", (event) => {
+      // Not where a finger first touches: it may be about to scroll the page.
+      if (state.open) return;
       const [px, py] = place(event);
-      if (!state.open) {
-        const value = explorer.guess.point(state, drawn.frame.backX(px), drawn.frame.backY(py));
-        const { min, max, step } = explorer.guess.knob;
-        const round = Math.round((value - min) / step) * step + min;
-        return update({ ...state, guess: Math.min(Math.max(round, min), max) });
-      }
+      const value = explorer.guess.point(state, drawn.frame.backX(px), drawn.frame.backY(py));
+      const { min, max, step } = explorer.guess.knob;
+      const round = Math.round((value - min) / step) * step + min;
+      update({ ...state, guess: Math.min(Math.max(round, min), max) });
+    });
+    svg.addEventListener("pointerdown", (event) => {
+      if (!state.open) return undefined;
+      const [px, py] = place(event);
       const far = (handle) => Math.hypot(drawn.frame.x(handle.x) - px, drawn.frame.y(handle.y) - py);
       const [nearest] = [...(drawn.handles ?? [])].sort((a, b) => far(a) - far(b));
       if (!nearest || far(nearest) > 28) return undefined;
