@@ -30,6 +30,9 @@ async function watch() {
       box.addEventListener("scroll", () => mark(box), { passive: true });
     });
   }
+  // Letters of a formula stand out of their box until their font has come, and the box stays as it is.
+  const boxes = document.querySelectorAll(KINDS.map(([selector]) => selector).join());
+  document.fonts.addEventListener("loadingdone", () => boxes.forEach(mark));
 }
 
 addEventListener("load", watch); // MathJax, deferred, has its promise by then

@@ -140,6 +140,18 @@ def test_a_guess_is_tapped_into_the_picture(opened):
         assert marker["y"] + marker["height"] / 2 == pytest.approx(tapped, abs=6)
 
 
+def test_on_paper_an_explorer_is_its_still_picture(opened):
+    for name, page in PAGES.items():
+        with opened(page) as tab:
+            box = tab.locator(f".explorer-{name}")
+            still, panel = box.locator("img"), box.locator(".explorer-panel")
+            assert panel.is_visible() and not still.is_visible()
+            tab.emulate_media(media="print")
+            assert still.is_visible() and not panel.is_visible()
+            assert not tab.get_by_role("button", name="without a guess").first.is_visible()
+            assert tab.locator("li .guess-button").first.is_visible()  # the choices are read
+
+
 def test_without_scripts_the_still_picture_stands(opened):
     for name, page in PAGES.items():
         with opened(page, java_script_enabled=False) as tab:
@@ -199,8 +211,24 @@ def test_answers_are_veiled_until_one_is_chosen(opened, asking):
                 box.locator("li .guess-button").first.press("Enter")
                 assert tab.locator(".veiled").count() < veiled
                 assert "(your guess)" in box.locator("li").first.text_content()
-                assert "You said" in box.locator("p[aria-live]").text_content()
+                assert "You said" in tab.evaluate("document.activeElement.textContent")
             assert not tab.locator(".veiled").count()
+
+
+def test_the_words_that_tell_the_answer_are_veiled(opened, asking):
+    """Below the figures and tables of a guess stands what they show."""
+    after = """box => {
+      const cells = [];
+      for (let e = box.nextElementSibling; e?.matches(".veiled"); e = e.nextElementSibling) {
+        cells.push(e.matches(".cell"));
+      }
+      return cells;
+    }"""
+    for page in asking:
+        with opened(page) as tab:
+            for box in guesses(tab):
+                cells = box.evaluate(after)
+                assert cells and not cells[-1], page  # the last one is no cell: words
 
 
 def test_what_is_veiled_can_be_shown_without_a_guess(opened, asking):

@@ -1,5 +1,6 @@
 """What explorers say, against the library; and what the texts beside them promise who tries."""
 
+import itertools
 import json
 import math
 import re
@@ -9,7 +10,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from conftest import ROOT
+from conftest import CHROMIUM, ROOT
 from lib import deep_linear, exact_risk, linear_regression, lora
 from lib.problem import Population, TransferProblem
 
@@ -61,6 +62,54 @@ def number(said):
     return float(mantissa.rstrip("·") or 1) * 10.0 ** int(power.translate(raised))
 
 
+def ends(name):
+    """Return the states in which every knob of an explorer is at one of its ends."""
+    script = f"{SCRIPT.split('const asked')[0]}"
+    script += "require(`${here}/${process.argv[2]}.js`);"
+    script += "console.log(JSON.stringify(LinearTeachers.explorers[process.argv[2]].knobs,"
+    script += "(key, value) => value === Infinity ? 'inf' : value))"
+    command = [drawing["compute_driver_executable"]()[0], "-e", script, str(HERE), name]
+    knobs = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    values = [knob.get("values") or [knob["min"], knob["max"]] for knob in knobs.values()]
+    pairs = [(v[0], v[-1]) for v in values]
+    return [(name, dict(zip(knobs, pair, strict=True))) for pair in itertools.product(*pairs)]
+
+
+@pytest.mark.parametrize("name", drawing["names"]())
+def test_what_is_said_at_the_ends_of_the_knobs_makes_sense(name):
+    states = ends(name) + [("plane", {"sourceX": 0.9, "sourceY": 0.4})] * (name == "plane")
+    states += [("depth", {"ratio": 1, "angle": 0})] * (name == "depth")  # one teacher
+    for (_, state), text in zip(states, words(*states), strict=True):
+        for wrong in ("undefined", "NaN", " 1 samples", " 1 times ", "∞ "):
+            assert wrong not in text, (state, text)
+        assert text.endswith((".", ".)")), (state, text)
+
+
+def test_source_and_target_that_are_the_same():
+    same = words(("plane", {"sourceX": 0.9, "sourceY": 0.4}), ("depth", {"ratio": 1, "angle": 0}))
+    assert all("Source and target are the same" in text for text in same)
+    assert not any("better" in text or "differ" in text for text in same)
+
+
+def test_who_is_called_better_has_the_less_in_print():
+    rng, states = np.random.default_rng(0), []
+    for _ in range(150):
+        ratio, share = 10 ** rng.uniform(-0.2, 0.2), rng.uniform(0.02, 0.5)
+        angle, depth = rng.uniform(0, 90), [2, 3, 7, math.inf][rng.integers(4)]
+        states.append(("depth", dict(ratio=ratio, angle=angle, depth=depth, share=share)))
+    numbers = r": (\S+) with depth \S+, (\S+) linear: (.*)\."
+    called = set()
+    for text in words(*states):
+        network, linear, verdict = re.search(numbers, text).groups()
+        called.add(verdict)
+        if verdict == "hardly any difference":
+            assert number(network) == pytest.approx(number(linear), rel=0.02)
+        else:
+            assert (number(network) < number(linear)) == (verdict == "the network is better")
+            assert network != linear
+    assert len(called) == 3
+
+
 # ---------------------------------------------------------------------------- the plane
 
 
@@ -103,6 +152,24 @@ def test_the_plane_says_what_fine_tuning_does():
             assert "gone" in answer["words"]
 
 
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_colours_of_the_still_picture_are_those_that_its_text_names(browser):
+    """Grey ellipses, a black line of zero loss."""
+    tab = browser.new_page()
+    tab.goto((HERE / "plane.svg").as_uri())
+    strokes = "lines => lines.map(line => getComputedStyle(line).stroke)"
+    assert set(tab.eval_on_selector_all(".line.faint", strokes)) == {"rgb(136, 136, 136)"}
+    assert tab.eval_on_selector_all(".line.ink", strokes) == ["rgb(34, 34, 34)"]
+    tab.close()
+
+
+def test_an_end_outside_the_picture_is_said_to_be_there():
+    corners = dict(sourceX=1.4, sourceY=-1.4, targetX=-1.4, targetY=1.4)
+    for answer, outside in zip(ask(("plane", corners), ("plane", {})), (True, False), strict=True):
+        assert ("outside the picture" in answer["words"]) == outside
+        assert ("FT" in answer["svg"]) != outside
+
+
 def test_in_the_plane_fine_tuning_hurts_only_where_variances_differ():
     angles = range(0, 181, 3)
     for variance, hurts in ((0.1, True), (1, False)):
@@ -136,7 +203,7 @@ def test_the_curve_is_the_exact_risk(exponent, alignment, noise, ridge):
     if enough == 0:
         assert "as it is" in answer["words"]
     elif enough == sizes.size:
-        assert "Not even" in answer["words"]
+        assert "still above" in answer["words"]
     else:
         assert numbers(answer["words"])[0] == enough
     assert ("can hurt" in answer["words"]) == (curve.max() > 1.005)
@@ -152,6 +219,14 @@ def test_noise_makes_a_peak_at_d_and_a_ridge_removes_it():
     bare, cured = words(("risk", {"noise": 0.5}), ("risk", {"noise": 0.5, "ridge": 10}))
     assert "with 120 samples" in bare or "with 119 samples" in bare
     assert "times" not in cured or float(re.search(r"is (\S+) times", cured)[1]) < 1.03
+
+
+def test_enough_is_enough_for_more():
+    """With noise the risk is at most 0.3 for some n, rises to its peak and is so again for good."""
+    [text] = words(("risk", {"exponent": 0, "noise": 0.1}))
+    problem = risk_problem(0, 0)
+    assert exact_risk.linear_risk(problem, 90, 0, 0.1) < 0.3
+    assert text.startswith("From 124 samples on ") and "120 samples the risk is infinite" in text
 
 
 def test_a_drawn_sample_lies_about_the_curve():
@@ -244,29 +319,39 @@ def test_the_map_is_green_where_the_network_is_better(depth):
 # ---------------------------------------------------------------------------- peaks
 
 
+PEAKS = r": (\S+) if all weights are trained, (\S+) with the frozen adapter"
+
+
 def test_peaks_are_those_of_the_library():
     population = Population.isotropic(100)
     problem = TransferProblem(population, np.zeros(100), np.full(100, 0.1))
     for n, rank, noise in ((30, 40, 0.3), (70, 40, 0.0), (110, 40, 0.5), (99, 20, 0.9)):
         [text] = words(("peaks", {"n": n, "rank": rank, "noise": noise}))
-        full, thin = (float(x) for x in re.findall(r"(\S+) (?:of the risk|with the frozen)", text))
-        assert full == pytest.approx(exact_risk.linear_risk(problem, n, 0, noise), rel=0.06)
-        assert thin == pytest.approx(lora.adapter_risk(problem, n, rank, noise), rel=0.06)
+        full, thin = map(float, re.search(PEAKS, text).groups())
+        assert full == pytest.approx(exact_risk.linear_risk(problem, n, 0, noise), rel=0.006)
+        assert thin == pytest.approx(lora.adapter_risk(problem, n, rank, noise), rel=0.006)
         best = {full: "All weights do", thin: "The adapter does", 1.0: "as it is would be"}
         assert best[min(best)] in text
 
 
 def test_without_noise_the_peak_of_the_adapter_remains():
     [text] = words(("peaks", {"n": 40, "rank": 40, "noise": 0}))
-    assert "∞" in text
+    assert re.search(PEAKS, text)[2] == "infinite"
     [text] = words(("peaks", {"n": 99, "rank": 40, "noise": 0}))
-    assert float(re.search(r"samples (\S+) of", text)[1]) < 0.02
+    assert float(re.search(PEAKS, text)[1]) < 0.02
 
 
 def test_a_ridge_removes_the_peak_of_all_weights():
     bare, cured = words(*[("peaks", {"n": 100, "ridge": ridge}) for ridge in (0, 30)])
-    assert "∞" in bare
-    assert float(re.search(r"samples (\S+) of", cured)[1]) < 0.5
+    assert re.search(PEAKS, bare)[1] == "infinite"
+    assert float(re.search(PEAKS, cured)[1]) < 0.5
+
+
+@pytest.mark.parametrize("n", [30, 70])
+def test_no_rank_is_better_than_all_weights(n):
+    """What the third thing to try asks."""
+    texts = words(*[("peaks", {"n": n, "rank": rank}) for rank in range(5, 96)])
+    assert all(text.endswith("All weights do better.") for text in texts)
 
 
 # ---------------------------------------------------------------------------- the curse

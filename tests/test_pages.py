@@ -61,6 +61,19 @@ def test_printing_opens_no_solution(site, browser):
     tab.close()
 
 
+@pytest.mark.parametrize("page", ["layers", "choosing_a_source"])
+def test_only_what_scrolls_fades_at_its_edge(address, browser, page):
+    """Also on a first visit, on which the fonts of the formulas come late."""
+    tab = browser.new_page(viewport={"width": 1280, "height": 900})
+    tab.route("**/*.woff*", lambda route: (tab.wait_for_timeout(300), route.continue_()))
+    tab.goto(f"{address}/chapters/{page}.html", wait_until="networkidle")
+    tab.evaluate("async () => { await document.fonts.ready }")
+    faded = """boxes => boxes.filter(box => box.scrollWidth - box.clientWidth <= 2)
+      .map(box => box.textContent)"""
+    assert tab.eval_on_selector_all(".more-left, .more-right", faded) == []
+    tab.close()
+
+
 WORDS = ["intercept", "LoRA", "transfer", "double descent", "regularisation", "regularization"]
 
 

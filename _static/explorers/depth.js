@@ -107,9 +107,10 @@
       const c = scale(state, share, depth);
       if (Number.isNaN(c)) return "Here a layer may change its sign, and the formula says nothing.";
       const [network, linear] = [risk(state, share, depth), risk(state, share, 1)];
-      const verdict = Math.abs(network / linear - 1) < 0.005 ? "the same" : network < linear ? "the network is better" : "the linear model is better";
-      const balance = state.imbalance !== 1 && (depth === 1 || depth === Infinity) ? " (Balance matters between two and finitely many layers only.)" : "";
-      return `What no sample sees is multiplied by ${format(c)}. Risk over the risk before: ${format(network)} with depth ${called(depth)}, ${format(linear)} linear: ${verdict}.${balance}`;
+      if (Number.isNaN(linear)) return "Source and target are the same: there is nothing to learn.";
+      const verdict = Math.abs(network / linear - 1) < 0.01 ? "hardly any difference" : network < linear ? "the network is better" : "the linear model is better";
+      const balance = state.imbalance !== 1 && (depth === 1 || depth === Infinity) ? ` (With ${depth === 1 ? "one layer" : "infinitely many layers"} it does not matter by what the first is multiplied.)` : "";
+      return `What no sample sees is multiplied by ${format(c)}. Risk over the risk before: ${format(network, 3)} with depth ${called(depth)}, ${format(linear, 3)} linear: ${verdict}.${balance}`;
     },
   };
 })();

@@ -1,7 +1,8 @@
 /* A list of answers becomes a question: what follows is veiled until one of them is chosen, or none wanted.
 
-The list is in an admonition of class `guess`. What is veiled is what comes next on the page, up to and
-with the first figures and tables, or up to the next heading. Nothing is stored or sent. */
+The list is in an admonition of class `guess`. What is veiled is what comes next on the page: the first
+figures and tables and the words that say what they show, or all up to the next heading. Nothing is
+stored or sent. */
 
 "use strict";
 
@@ -14,14 +15,16 @@ document.addEventListener("DOMContentLoaded", () => {
     return made;
   };
 
-  /** What tells the answer: what follows the box, through the first outputs that stand together. */
+  /** What tells the answer: the first outputs that stand together, and the words up to the next cell or box. */
   function answer(box) {
     const found = [];
-    let shown = false;
+    let [shown, told] = [false, false];
     for (let next = box.nextElementSibling; next; next = next.nextElementSibling) {
       const cell = next.matches(".cell");
-      if (next.matches("section, h1, h2, h3, .guess") || (shown && !cell)) break;
+      if (next.matches("section, h1, h2, h3, .guess")) break;
+      if ((told && cell) || (shown && next.matches(".admonition"))) break;
       found.push(next);
+      told ||= shown && !cell;
       shown ||= next.querySelector(".cell_output") !== null;
     }
     return found;
@@ -30,7 +33,7 @@ document.addEventListener("DOMContentLoaded", () => {
   for (const box of document.querySelectorAll(".guess.admonition")) {
     const [list, veiled] = [box.querySelector("ul"), answer(box)];
     const said = document.createElement("p");
-    said.setAttribute("aria-live", "polite");
+    said.setAttribute("tabindex", "-1");
 
     const items = [...list.children].map((item) => ({ item, words: item.textContent.trim() }));
     const skip = button("Show it without a guess");
@@ -42,14 +45,18 @@ document.addEventListener("DOMContentLoaded", () => {
         element.inert = false;
       }
       skip.remove();
-      said.textContent = guess ? `You said: ${guess}. Read on and see.` : "";
+      said.textContent = guess ? `You said: ${guess}. Read on and see.` : "Read on and see.";
+    };
+    const answered = (guess) => {
+      show(guess);
+      said.focus({ preventScroll: true }); // the button that was pressed is gone
     };
     for (const { item, words } of items) {
       const choice = button(words);
-      choice.addEventListener("click", () => show(words));
+      choice.addEventListener("click", () => answered(words));
       item.replaceChildren(choice);
     }
-    skip.addEventListener("click", () => show());
+    skip.addEventListener("click", () => answered());
     list.after(skip, said);
     for (const element of veiled) {
       element.classList.add("veiled");

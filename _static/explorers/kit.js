@@ -30,6 +30,9 @@ that knows of a page. Drawings have the sizes of their pixels, so that letters a
     return `${Number(mantissa) === 1 ? "" : `${Number(mantissa)}·`}10${raised}`.replace("-", "−");
   }
 
+  /** So many things: 1 sample, 2 samples. */
+  const count = (number, thing) => `${number} ${thing}${number === 1 ? "" : "s"}`;
+
   /** Sizes from a to b, evenly spaced, or in ratio where `log`. */
   function spaced(a, b, count, log = false) {
     const at = (k) => k / (count - 1);
@@ -89,8 +92,12 @@ that knows of a page. Drawings have the sizes of their pixels, so that letters a
     const [py, backY] = along(y, box.bottom, box.top);
     const near = (p) => Math.min(Math.max(p, -9999), 9999).toFixed(1);
     const at = (u, v) => `${near(px(u))},${near(py(v))}`;
-    const text = (u, v, words, { dx = 0, dy = 0, anchor = "start", kind = "" } = {}) =>
-      `<text class="${kind}" x="${near(px(u) + dx)}" y="${near(py(v) + dy)}" text-anchor="${anchor}">${words}</text>`;
+    // Words beside a point; to its left where there is no room to its right.
+    const text = (u, v, words, { dx = 0, dy = 0, anchor = "start", kind = "" } = {}) => {
+      const end = px(u) + dx + 7 * words.replace(/<[^>]*>/g, "").length;
+      const [side, shift] = anchor === "start" && end > width ? ["end", -dx] : [anchor, dx];
+      return `<text class="${kind}" x="${near(px(u) + shift)}" y="${near(py(v) + dy)}" text-anchor="${side}">${words}</text>`;
+    };
     const line = (points, series = 0, { dashed = DASHES[series], kind = "" } = {}) => {
       // A point that has no place, at infinity or not a number, breaks the line.
       const places = points.map(([u, v]) => (Number.isFinite(px(u)) && Number.isFinite(py(v)) ? at(u, v) : ""));
@@ -149,7 +156,7 @@ that knows of a page. Drawings have the sizes of their pixels, so that letters a
   const STYLE =
     "text{font:13px system-ui,sans-serif;fill:#222}.line,.axis,.grid{fill:none;stroke-width:2}" +
     ".axis{stroke:#222;stroke-width:1}.grid{stroke:#ddd;stroke-width:1}.thin{stroke-width:1.2}" +
-    ".ink{stroke:#222}.faint{stroke:#888}.area{stroke:none;fill-opacity:.8}.handle{fill:transparent}" +
+    ".line.ink{stroke:#222}.line.faint{stroke:#888}.area{stroke:none;fill-opacity:.8}.handle{fill:transparent}" +
     SERIES.map((c, k) => `.s${k}{stroke:${c}}.dot.s${k},.area.s${k}{fill:${c};stroke:none}`).join("");
 
   /** The picture of the first state, opened, as a file of its own: what print and notebooks show. */
@@ -279,14 +286,18 @@ that knows of a page. Drawings have the sizes of their pixels, so that letters a
       return [event.clientX - outline.left, event.clientY - outline.top];
     };
     let held = null;
-    svg.addEventListener("pointerdown", (event) => {
+    svg.addEventListener("click", (event) => {
+      // Not where a finger first touches: it may be about to scroll the page.
+      if (state.open) return;
       const [px, py] = place(event);
-      if (!state.open) {
-        const value = explorer.guess.point(state, drawn.frame.backX(px), drawn.frame.backY(py));
-        const { min, max, step } = explorer.guess.knob;
-        const round = Math.round((value - min) / step) * step + min;
-        return update({ ...state, guess: Math.min(Math.max(round, min), max) });
-      }
+      const value = explorer.guess.point(state, drawn.frame.backX(px), drawn.frame.backY(py));
+      const { min, max, step } = explorer.guess.knob;
+      const round = Math.round((value - min) / step) * step + min;
+      update({ ...state, guess: Math.min(Math.max(round, min), max) });
+    });
+    svg.addEventListener("pointerdown", (event) => {
+      if (!state.open) return undefined;
+      const [px, py] = place(event);
       const far = (handle) => Math.hypot(drawn.frame.x(handle.x) - px, drawn.frame.y(handle.y) - py);
       const [nearest] = [...(drawn.handles ?? [])].sort((a, b) => far(a) - far(b));
       if (!nearest || far(nearest) > 28) return undefined;
@@ -302,13 +313,15 @@ that knows of a page. Drawings have the sizes of their pixels, so that letters a
     for (const end of ["pointerup", "pointercancel"]) svg.addEventListener(end, () => (held = null));
 
     const image = box.querySelector("img");
-    (image.closest("figure, p, a") ?? image).replaceWith(panel);
+    const printed = image.closest("figure, p, a") ?? image; // paper has no sliders
+    printed.classList.add("explorer-still");
+    printed.before(panel);
     new ResizeObserver(() => update(state)).observe(picture);
   }
 
   Object.assign(LinearTeachers, {
     explorers: {},
-    kit: { format, spaced, generator, frame, initial, still, mount },
+    kit: { format, count, spaced, generator, frame, initial, still, mount },
   });
 
   if (typeof document !== "undefined") {

@@ -4,7 +4,7 @@
 
 (() => {
   const { linearRisk, adapterRisk, kit } = LinearTeachers;
-  const { format, frame } = kit;
+  const { format, count, frame } = kit;
   const DIM = 100;
   const SIZES = Array.from({ length: 400 }, (_, k) => k / 2 + 0.5);
   const EIGENVALUES = new Float64Array(DIM).fill(1);
@@ -51,7 +51,7 @@
         svg += line(upright(state.n), 0, { dashed: "3 3", kind: "thin faint" });
         svg += inside(dots([[state.n, all(state.n, state)]], 0, 5) + dots([[state.n, adapter(state.n, state)]], 1, 5));
       } else {
-        svg += line(upright(state.guess), 1, { dashed: "" }) + text(state.guess, 10, "my guess", { dx: state.guess > 150 ? -70 : 6 });
+        svg += line(upright(state.guess), 1, { dashed: "" }) + text(state.guess, 10, "my guess", { dx: 6 });
       }
       return { svg, height, frame: place };
     },
@@ -59,8 +59,10 @@
     words(state) {
       const [full, thin] = [all(state.n, state), adapter(state.n, state)];
       const better = Math.min(full, thin);
-      const which = better >= 1 ? "The source as it is would be better than either." : full <= thin ? "All weights do better." : "The adapter does better.";
-      return `With ${state.n} samples ${format(full)} of the risk is left if all weights are trained, ${format(thin)} with the frozen adapter. ${which}`;
+      const alike = Math.abs(full - thin) < 0.01 * better;
+      const which = better >= 1 ? "The source as it is would be better than either." : alike ? "Both do alike." : full < thin ? "All weights do better." : "The adapter does better.";
+      const said = (risk) => (risk === Infinity ? "infinite" : format(risk, 3));
+      return `Risk over the risk before, with ${count(state.n, "sample")}: ${said(full)} if all weights are trained, ${said(thin)} with the frozen adapter. ${which}`;
     },
   };
 })();

@@ -33,6 +33,7 @@
     });
   }
 
+  const shown = (point) => point.every((value) => AXIS.min <= value && value <= AXIS.max);
   const theta = (letter) => `θ<tspan dy="4" font-size="10">${letter}</tspan>`;
   const along = ([x, y], [u, v]) => [-4, 4].map((t) => [x + t * u, y + t * v]);
   const coordinate = (label, value) => ({ label, value, min: -1.4, max: 1.4, step: 0.05 });
@@ -56,7 +57,7 @@
     start: {},
     guess: {
       ask: "One sample, and the weights of a source and a target. How far will fine-tuning move the source, and which way? Move the slider, or tap where it will end.",
-      knob: { label: "my guess: it moves by", value: 0, min: -1.5, max: 1.5, step: 0.05 },
+      knob: { label: "my guess: it moves by", value: 0, min: -1.2, max: 1.2, step: 0.05 },
       truth: (state) => moved(solved(state)),
       point: (state, x, y) => dot([x - state.sourceX, y - state.sourceY], direction(state.first)),
       say: (guess, truth) => `You said ${format(guess)}; it is ${format(truth)}.`,
@@ -95,7 +96,7 @@
         }
         if (X.length === 1) svg += inside(line(along(target, [-X[0][1], X[0][0]]), 0, { dashed: "", kind: "ink" }));
         svg += inside(line([source, end], 1, { dashed: "" }));
-        svg += dots([end], 1, 7) + text(...end, theta("FT"), { dx: 10, dy: -8 });
+        if (shown(end)) svg += dots([end], 1, 7) + text(...end, theta("FT"), { dx: 10, dy: -8 });
       } else {
         const guess = source.map((value, k) => value + state.guess * X[0][k]);
         svg += inside(line(along(source, X[0]), 0, { dashed: "2 4", kind: "thin faint" }));
@@ -109,20 +110,26 @@
 
     words(state) {
       const { source, target, X, end, before, after } = solved(state);
-      const change = before > 0 ? after / before : 1;
-      const verdict =
-        before === 0
-          ? "Source and target are the same: nothing changes."
-          : change < 1e-9
-            ? "The risk is gone."
-            : `The risk goes from ${format(before)} to ${format(after)}: ${change < 1 ? `${format(100 * change)} % is left` : `${format(change)} times as much`}.`;
+      const samples = X.length === 1 ? "One sample." : "Two samples.";
+      if (before === 0) return `${samples} Source and target are the same: nothing changes.`;
+      const change = after / before;
+      const outcome =
+        change < 1e-3
+          ? "it is all but gone"
+          : Math.abs(change - 1) < 0.01
+            ? "hardly any change"
+            : change < 1
+              ? `${format(100 * change)} % is left`
+              : `${format(change, 3)} times as much`;
+      const verdict = change < 1e-9 ? "The risk is gone." : `The risk goes from ${format(before)} to ${format(after)}: ${outcome}.`;
       const way = Math.hypot(end[0] - source[0], end[1] - source[1]);
       const left = Math.hypot(end[0] - target[0], end[1] - target[1]);
       const seen =
         left < 1e-9
           ? "Every direction in which the teachers differ is seen, and the end is the target."
-          : `The source moves by ${format(way)} within the row space; ${format(left)} of the gap is in the blind spot and stays.`;
-      return `${X.length === 1 ? "One sample." : "Two samples."} ${verdict} ${seen}`;
+          : `The source moves by ${format(way)} within the row space; a gap of length ${format(left)} is in the blind spot and stays.`;
+      const away = shown(end) ? "" : " The end lies outside the picture.";
+      return `${samples} ${verdict} ${seen}${away}`;
     },
   };
 })();

@@ -4,7 +4,7 @@
 
 (() => {
   const { linearRisk, learningCurve, kit } = LinearTeachers;
-  const { format, spaced, generator, frame } = kit;
+  const { format, count, spaced, generator, frame } = kit;
   const DIM = 120;
   const SIZES = [...Array(4 * DIM + 1).keys()];
 
@@ -58,7 +58,7 @@
     },
     start: { seed: 0 },
     actions: {
-      "Draw a sample": (state) => ({ ...state, noise: 0, ridge: 0, seed: state.seed + 1 }),
+      "Draw a sample, without noise and ridge": (state) => ({ ...state, noise: 0, ridge: 0, seed: state.seed + 1 }),
     },
     guess: {
       ask: "Fine-tuning from 40 samples in 120 dimensions; variances fall as 1/i, and the gap costs the same in each direction. What is left of the risk? Move the slider, or tap the picture.",
@@ -98,21 +98,24 @@
         const { enough } = summary(state);
         if (enough >= 1) svg += inside(dots([[enough, state.target]], 0, 5));
       } else {
-        svg += dots([[40, state.guess]], 1, 7) + text(40, state.guess, "my guess", { dx: 11, dy: 4 });
+        svg += dots([[40, state.guess]], 1, 7) + text(40, state.guess, "my guess", { dx: 11, dy: 18 });
       }
       return { svg, height, frame: place };
     },
 
     words(state) {
       const { enough, worst, height } = summary(state);
+      const wanted = state.target === 1 ? "what it was before" : `${format(state.target)} of what it was before`;
       const needs =
         enough === 0
           ? "The source is good enough as it is."
           : enough === undefined
-            ? `Not even ${4 * DIM} samples bring the risk to ${format(state.target)} of what it was before.`
-            : `${enough} samples bring the risk to ${format(state.target)} of what it was before.`;
-      const hurts = height > 1.005 ? ` Fine-tuning can hurt: with ${worst} samples the risk is ${format(height, 3)} times that of the source as it is.` : "";
-      return needs + hurts;
+            ? `With ${4 * DIM} samples the risk is still above ${wanted}.`
+            : `From ${count(enough, "sample")} on the risk is at most ${wanted}.`;
+      const times = height === Infinity ? "infinite" : `${format(height, 3)} times that of the source as it is`;
+      const hurts = height > 1.005 ? ` Fine-tuning can hurt: with ${count(worst, "sample")} the risk is ${times}.` : "";
+      const alike = state.exponent === 0 && state.alignment !== 0 ? " (Inputs vary alike in all directions: it does not matter where the gap lies.)" : "";
+      return needs + hurts + alike;
     },
   };
 })();
