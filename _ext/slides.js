@@ -1,7 +1,7 @@
 // Slides begin once their formulas are set, which needs them to be shown. `?dark` turns the room dark.
 if (new URLSearchParams(location.search).has("dark")) document.documentElement.dataset.theme = "dark";
 
-const [WIDTH, HEIGHT] = [1280, 720];
+const [WIDTH, HEIGHT, MARGIN] = [1180, 650, 0.075]; // on a screen of 1280 × 720 in its own size
 const SIZES = [1, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7]; // of the letters, for slides that hold much
 
 /** A slider keeps its keys, a button the two that press it; all other keys are reveal.js's. */
@@ -28,7 +28,7 @@ addEventListener("load", async () => {
   await Reveal.initialize({
     width: WIDTH,
     height: HEIGHT,
-    margin: 0.03,
+    margin: MARGIN,
     center: false,
     hash: true,
     slideNumber: "c/t",

@@ -7,9 +7,9 @@ slide-more    this cell goes on the slide before
 slide-text    as slide-more, and its paragraphs or code stand there, too; with `slide`, one begins
 
 On the slide stands what carries the idea: formulas, boxes, figures, tables, lists, explorers. Running
-text and proofs are the speaker's notes, and so is what follows the first sentence of an advice. A
-slide that would have nothing else lists the sentences of its text. To show less of a cell, split it:
-the page stays the same.
+text and proofs are the speaker's notes, and so is what follows the first sentence of an advice, and
+what to try in an explorer. A slide that would have nothing else lists the sentences of its text. To
+show less of a cell, split it: the page stays the same.
 
 A deck is written with its chapter, to slides/NAME.html, by the same translator: numbers are those
 of the book. Slides stand in as deep a folder as chapters, so the same relative addresses hold.
@@ -33,6 +33,7 @@ HERE = Path(__file__).parent
 REVEAL = Path(sphinx_revealjs.__file__).parent / "_static" / "revealjs"
 FILES = ["LICENSE", "dist/reveal.js", "dist/reveal.css", "plugin/notes/notes.js"]
 SAID = (nodes.paragraph, proof_node)
+ADVICE = {"tip", "explorer"}  # boxes that give a slide their title
 SENTENCE = re.compile(r"(?<=[.?!])\s+|(?<=[.?!]\))\s+")
 
 
@@ -40,6 +41,7 @@ SENTENCE = re.compile(r"(?<=[.?!])\s+|(?<=[.?!]\))\s+")
 class Slide:
     """What stands on a slide, and what is said; both are nodes of the chapter."""
 
+    section: nodes.title
     title: nodes.title
     shown: list = field(default_factory=list)
     said: list = field(default_factory=list)
@@ -80,20 +82,22 @@ def slides(doctree, tagged):
         if not its:
             continue
         if cell != last and "slide" in its:
-            made.append(Slide(title))
+            made.append(Slide(title, title))
         elif not made:
             logger.warning("the first cell on slides needs the tag slide", location=block)
-            made.append(Slide(title))
+            made.append(Slide(title, title))
         last = cell
         slide = made[-1]
-        if title is not slide.title:
+        if title is not slide.section:
             logger.warning("a slide has one heading: split the cell", location=block)
         whole = "slide-text" in its
         if isinstance(block, SAID) and not whole:
             slide.said.append(block)
-        elif isinstance(block, nodes.admonition) and "tip" in block["classes"]:
-            slide.said.append(block)
-            slide.shown.append(shortened(block))
+        elif kinds := ADVICE & set(block.get("classes", [])):
+            if not slide.shown:
+                slide.title = block.next_node(nodes.title)
+            slide.said += [block] if "tip" in kinds else block.findall(nodes.enumerated_list)
+            slide.shown.append(shortened(block) if "tip" in kinds else block)
         else:
             slide.shown.append(block if whole else without_code(block))
     for slide in made:
