@@ -6,14 +6,14 @@ slide         a slide begins with this cell
 slide-more    this cell goes on the slide before
 slide-text    as slide-more, and its paragraphs or code stand there, too; with `slide`, one begins
 
-On the slide stands what carries the idea: formulas, boxes, figures, tables, lists, explorers. Running
-text and proofs are the speaker's notes, and so is what follows the first sentence of an advice, and
-what to try in an explorer. A slide that would have nothing else lists the sentences of its text. To
-show less of a cell, split it: the page stays the same.
+On the slide stands what carries the idea: formulas, boxes, figures, tables, lists, explorers.
+Running text and proofs are the speaker's notes, and so is what follows the first sentence of an
+advice, and what to try in an explorer. A slide that would have nothing else lists the sentences of
+its text. To show less of a cell, split it: the page stays the same.
 
 A deck is written with its chapter, to slides/NAME.html, by the same translator: numbers are those
 of the book. Slides stand in as deep a folder as chapters, so the same relative addresses hold.
-reveal.js shows them; slides.html, slides.css and slides.js, beside this file, are what it needs here.
+reveal.js shows them; slides.html, slides.css and slides.js, beside this file, are what it needs.
 """
 
 import json
@@ -32,7 +32,9 @@ logger = logging.getLogger(__name__)
 HERE = Path(__file__).parent
 REVEAL = Path(sphinx_revealjs.__file__).parent / "_static" / "revealjs"
 FILES = ["LICENSE", "dist/reveal.js", "dist/reveal.css", "plugin/notes/notes.js"]
+TAGS = {"slide", "slide-more", "slide-text"}
 SAID = (nodes.paragraph, proof_node)
+LONG = 2200  # letters of a theorem, formulas as they are written
 ADVICE = {"tip", "explorer"}  # boxes that give a slide their title
 SENTENCE = re.compile(r"(?<=[.?!])\s+|(?<=[.?!]\))\s+")
 
@@ -41,6 +43,7 @@ SENTENCE = re.compile(r"(?<=[.?!])\s+|(?<=[.?!]\))\s+")
 class Slide:
     """What stands on a slide, and what is said; both are nodes of the chapter."""
 
+    cell: int
     section: nodes.title
     title: nodes.title
     shown: list = field(default_factory=list)
@@ -52,7 +55,7 @@ def tags(path):
     if Path(path).suffix != ".ipynb":
         return {}
     cells = json.loads(Path(path).read_text(encoding="utf-8"))["cells"]
-    found = ({tag for tag in cell["metadata"].get("tags", []) if tag[:5] == "slide"} for cell in cells)
+    found = [TAGS & set(cell["metadata"].get("tags", [])) for cell in cells]
     return {number: those for number, those in enumerate(found) if those}
 
 
@@ -82,10 +85,10 @@ def slides(doctree, tagged):
         if not its:
             continue
         if cell != last and "slide" in its:
-            made.append(Slide(title, title))
+            made.append(Slide(cell, title, title))
         elif not made:
             logger.warning("the first cell on slides needs the tag slide", location=block)
-            made.append(Slide(title, title))
+            made.append(Slide(cell, title, title))
         last = cell
         slide = made[-1]
         if title is not slide.section:
@@ -100,9 +103,24 @@ def slides(doctree, tagged):
             slide.shown.append(shortened(block) if "tip" in kinds else block)
         else:
             slide.shown.append(block if whole else without_code(block))
+        if len(block.astext()) > LONG and "proof" in block.get("classes", []):
+            slide.shown[-1], rest = halves(slide.shown[-1])
+            made.append(Slide(cell, slide.section, slide.title, [rest]))
     for slide in made:
         slide.shown = slide.shown or [listed(slide.said)]
-    return [slide for slide in made if slide.shown]
+    return made
+
+
+def halves(box):
+    """Return the two halves of a theorem that is too long for a slide, cut where a part begins."""
+    box = box.deepcopy()
+    inner = box.next_node(nodes.section)
+    sizes = [len(part.astext()) for part in inner]
+    starts = [k for k, part in enumerate(inner) if re.match(r"\([ivx]+\)", part.astext())]
+    middle = min(starts, key=lambda k: abs(sum(sizes[:k]) - sum(sizes[k:])))
+    rest = nodes.container("", *inner.children[middle:], classes=["admonition", "proof"])
+    inner.children = inner.children[:middle]
+    return box, rest
 
 
 def sentences(paragraph):
@@ -197,7 +215,7 @@ def write(app, pagename, templatename, context, doctree):
         title = nodes.inline("", "", *(part.deepcopy() for part in slide.title.children))
         parts = ([title], slide.shown, slide.said)
         title, shown, said = (html(app.builder, pagename, part) for part in parts)
-        deck.append({"title": title, "shown": shown, "said": said})
+        deck.append({"cell": slide.cell, "title": title, "shown": shown, "said": said})
     context = {
         **context,
         "number": ".".join(map(str, app.builder.secnumbers.get("", ()))),
