@@ -165,9 +165,10 @@ def plain(block, docname):
     box = nodes.container("", block.deepcopy())
     for section in list(box.findall(nodes.section)):  # in theorems; to reveal.js these are slides
         section.replace_self(nodes.container("", *section.children))
-    for raw in list(box.findall(nodes.raw)):
-        if "enlarge" in raw.astext():
-            raw.parent.remove(raw)
+    for part in list(box.findall(lambda part: isinstance(part, (nodes.raw, nodes.paragraph)))):
+        enlarging = isinstance(part, nodes.raw) and "enlarge" in part.astext()
+        if enlarging or "to-slides" in part["classes"]:
+            part.parent.remove(part)
     for link in box.findall(nodes.reference):
         if "refid" in link:
             link["refuri"] = f"../{docname}.html#{link['refid']}"
@@ -200,8 +201,8 @@ def link(app, doctree, docname):
             name = nodes.strong("", "Slides")
             refuri = f"../{address(docname)}"
             there = nodes.reference("", "", name, internal=True, refuri=refuri)
-            line = nodes.paragraph("", "", there, nodes.Text(" of this chapter, to teach it from."))
-            box.append(line)
+            text = nodes.Text(" of this chapter, to teach it from.")
+            box.append(nodes.paragraph("", "", there, text, classes=["to-slides"]))
             return
 
 
