@@ -8,10 +8,10 @@ BIN         := .venv/bin
 READY       := .venv/.installed-$(shell cat requirements.txt binder/chapters.txt pyproject.toml | cksum | cut -d ' ' -f 1)
 
 .DEFAULT_GOAL := help
-.PHONY: help writable book pages serve notebooks test test-stability links release lint bench clean
+.PHONY: help writable book pages slides serve notebooks test test-stability links release lint bench clean
 
 # A person running a cell sees progress bars; an executed chapter stores nothing of them.
-book pages serve notebooks test test-stability: export TQDM_DISABLE = 1
+book pages slides serve notebooks test test-stability: export TQDM_DISABLE = 1
 
 # Tests run side by side, one on each core: threads of their own would fight for these.
 test: export OMP_NUM_THREADS = 1
@@ -27,6 +27,10 @@ book: $(READY)  ## build the book, executing its chapters; a warning is an error
 pages: export STORED_OUTPUTS = 1
 pages: $(READY)  ## build the pages from the outputs that the chapters hold, executing nothing
 	$(build)
+
+slides: pages  ## build the pages, and say where the chapters' slides are
+	@echo "Slides, one deck a chapter (S opens the speaker's notes):"
+	@ls $(CURDIR)/_build/html/slides/*.html
 
 define build
 @rm -rf _build/html _build/.built && mkdir -p _build

@@ -16,7 +16,7 @@ SOURCES = (
     "references.bib",
     "appendices/*.md",
     "chapters/*.ipynb",
-    "_ext/*.py",
+    "_ext/*",
     "_static/**/*",
 )
 

@@ -283,7 +283,8 @@ that knows of a page. Drawings have the sizes of their pixels, so that letters a
 
     const place = (event) => {
       const outline = svg.getBoundingClientRect();
-      return [event.clientX - outline.left, event.clientY - outline.top];
+      const scale = svg.getAttribute("width") / outline.width; // a slide is as large as its screen
+      return [(event.clientX - outline.left) * scale, (event.clientY - outline.top) * scale];
     };
     let held = null;
     svg.addEventListener("click", (event) => {
