@@ -339,7 +339,7 @@ def test_the_map_is_what_the_script_draws_and_has_every_chapter():
 def test_every_chapter_opens_and_closes_for_its_reader(path):
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     texts = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
-    text = "\n".join(texts)
+    text = "\n\n".join(texts)
     opening = re.search(
         r"\A# .*\n\n:::\{admonition\} In short\n:class: glance\n(.*?)\n:::", text, re.S
     )
