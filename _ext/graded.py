@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
@@ -26,15 +27,8 @@ class Table(SphinxDirective):
             self.env.note_dependency(f"chapters/{exercise.chapter}.ipynb")
             if exercise.graded:
                 self.env.note_dependency(str(exercise.source))
-        holder = self.parse_lines(self.lines())
-        return holder
-
-    def parse_lines(self, lines):
-        """Return the nodes of Markdown lines."""
-        from docutils import nodes
-
-        holder = nodes.Element()
-        self.state.nested_parse(StringList(lines, source=""), self.content_offset, holder)
+        holder, text = nodes.Element(), StringList(self.lines(), source="")
+        self.state.nested_parse(text, self.content_offset, holder)
         return holder.children
 
 
@@ -44,13 +38,14 @@ class Assignments(Table):
     def lines(self):
         """Return a row for each assignment."""
         headings = ["Part", "Exercises", "Points", "Minutes", "Notebook"]
+        link = '<a href="../assignments/{0}.ipynb" download>{0}.ipynb</a>'
         rows = [
             [
                 assignment.part,
                 ", ".join(f"{{ref}}`{q.exercise.label}`" for q in assignment.questions),
                 assignment.points,
                 assignment.minutes,
-                f'<a href="../assignments/{assignment.name}.ipynb" download>{assignment.name}.ipynb</a>',
+                link.format(assignment.name),
             ]
             for assignment in assignments()
         ]

@@ -90,8 +90,8 @@ It prints a line for each notebook, with the student's number as the notebook st
 Students' code runs on your machine, with your rights. Do it where that does no harm, or let
 `otter grade` run each notebook in a container (this needs Docker).
 
-Hidden checks draw fresh inputs on each run, and draw the student's numbers anew: what a notebook
-says of these does not matter. In `wrong.csv` are typical wrong answers, what they are worth, and
+Hidden checks use inputs that students do not see, the same on each run, so that marks do not depend
+on luck. They draw the student's numbers anew: what a notebook says of these does not matter. In `wrong.csv` are typical wrong answers, what they are worth, and
 which misconception each stands for.
 """
 
@@ -112,6 +112,11 @@ class Wrong:
     source: str
     marks: int
     because: str
+
+
+def name_of(node):
+    """Return the name that a statement defines: a function's, or that of a number."""
+    return node.name if isinstance(node, ast.FunctionDef) else node.targets[0].id
 
 
 class Question:
@@ -143,11 +148,10 @@ class Question:
 
     def _numbers(self, source):
         """Return what the solution does with its functions, for a wrong answer to do the same."""
-        defined = {node.name for node in ast.parse(source).body if hasattr(node, "name")}
-        lines = self.solution.splitlines()
-        kept = []
+        lines, kept = self.solution.splitlines(), []
+        defined = set(map(name_of, ast.parse(source).body))
         for node in ast.parse(self.solution).body:
-            if getattr(node, "name", None) not in defined:
+            if name_of(node) not in defined:
                 kept += lines[node.lineno - 1 : node.end_lineno]
         return re.sub(r"  # SOLUTION.*$", "", "\n".join(kept), flags=re.M)
 
@@ -192,7 +196,8 @@ class Links:
     """Turn the chapters' references into links to the online book, or into words if it has none."""
 
     PROOFS = re.compile(
-        r"^:{3,}\{(?:prf:)?(?P<kind>\w+)\} ?(?P<title>[^\n]*)\n(?::\w+:[^\n]*\n)*?:label: (?P<label>\S+)$",
+        r"^:{3,}\{(?:prf:)?(?P<kind>\w+)\} ?(?P<title>[^\n]*)\n(?::\w+:[^\n]*\n)*?"
+        r":label: (?P<label>\S+)$",
         re.M,
     )
     EQUATION = re.compile(r"\$\$((?:(?!\$\$).)*?)\$\$ \((eq-[\w-]+)\)", re.S)
@@ -231,9 +236,8 @@ class Links:
 
         text = re.sub(r"\{prf:ref\}`([^`]+)`", proof, text)
         text = re.sub(r"\{eq}`([^`]+)`", lambda m: f"${self.equations[m[1]]}$", text)
-        text = re.sub(
-            r"\{numref}`([^`]+)`", lambda m: self.page(chapter, "a figure of the chapter", m[1]), text
-        )
+        figure = "a figure of the chapter"
+        text = re.sub(r"\{numref}`([^`]+)`", lambda m: self.page(chapter, figure, m[1]), text)
         return re.sub(r"\[([^]]+)\]\((?!https?:)([^)]+)\)", link, text)
 
 
@@ -356,4 +360,5 @@ if __name__ == "__main__":
         for assignment in assignments():
             shutil.copy(Path(made) / f"{assignment.name}.ipynb", STUDENTS)
         lecturer(Path(made), LECTURER)
-    print(f"Students' notebooks are in {STUDENTS}, the lecturer's in {LECTURER}")
+    for path in (STUDENTS, LECTURER):
+        print(f"Wrote {path.relative_to(ROOT)}")

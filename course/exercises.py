@@ -1,7 +1,7 @@
 """The exercises of the chapters: what they ask, how hard they are, what they are worth.
 
-The first line of an exercise is ``*Level · N points · N minutes*``, with a link at its end where the
-exercise is graded.
+The first line of an exercise is ``*Level · N points · N minutes*``, with a link at its end where
+the exercise is graded.
 """
 
 import json

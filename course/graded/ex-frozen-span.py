@@ -39,7 +39,7 @@ def check_a_target_among_the_features(floor):
 
 # %% check points=2 hidden=true
 def check_many_labels(floor):
-    rng = np.random.default_rng()
+    rng = np.random.default_rng(2021)
     for d, k in [(4, 1), (7, 3), (12, 8)]:
         F, A, target = (rng.standard_normal(s) for s in [(d, k), (d, d), d])
         # Inputs whose second moments are exactly Sigma: least squares on them
@@ -51,7 +51,7 @@ def check_many_labels(floor):
 
 # %% check points=1 hidden=true
 def check_a_feature_said_twice(floor):
-    rng = np.random.default_rng()
+    rng = np.random.default_rng(2021)
     F, A, target = (rng.standard_normal(s) for s in [(6, 2), (6, 6), 6])
     once = floor(F, target, A.T @ A)
     twice = floor(np.hstack([F, F[:, :1]]), target, A.T @ A)
@@ -64,7 +64,7 @@ def check_a_feature_said_twice(floor):
 def check_your_number(lowest, student):
     w = np.zeros(k)
     H = F.T @ Sigma @ F
-    for _ in range(200_000):  # gradient descent on the risk
+    for _ in range(20_000):  # gradient descent on the risk, to about eight digits
         w = w + F.T @ Sigma @ (target - F @ w) / np.linalg.norm(H, 2)
     missed = target - F @ w
     assert np.isclose(lowest, missed @ Sigma @ missed, rtol=1e-4)

@@ -41,7 +41,7 @@ def check_the_last_sample_is_fitted(in_turn):
 
 # %% check points=2 hidden=true
 def check_one_round(in_turn):
-    rng = np.random.default_rng()
+    rng = np.random.default_rng(2021)
     for d, n1, n2 in [(9, 3, 4), (9, 4, 2), (14, 5, 5)]:
         X1, X2 = rng.standard_normal((n1, d)), rng.standard_normal((n2, d))
         target, source = rng.standard_normal((2, d))
@@ -53,7 +53,7 @@ def check_one_round(in_turn):
 
 # %% check points=1 hidden=true
 def check_many_rounds(in_turn):
-    rng = np.random.default_rng()
+    rng = np.random.default_rng(2021)
     X1, X2 = rng.standard_normal((2, 3, 20))
     target, source = rng.standard_normal((2, 20))
     blind = [np.eye(20) - np.linalg.pinv(X) @ X for X in (X1, X2)]
