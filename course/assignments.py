@@ -48,7 +48,13 @@ further: you write a function, and use it on numbers that were drawn for you alo
 3. When you are done, restart the kernel and run all cells. Save the notebook and hand in this one
    file.
 
-NumPy is all you need. It is imported as `np`; do not rename what the cells define.
+Each exercise first quotes the question as the chapter puts it; what is graded is the code below
+it. NumPy is all you need. It is imported as `np`; do not rename what the cells define.
+
+Symbols are those of the book: $X$ has a sample in each row and $y$ the labels, $\\theta_S$ and
+$\\theta_T$ are source and target, $u = \\theta_T - \\theta_S$ is the gap, $\\Sigma =
+\\mathbb{{E}}\\,xx^\\top$, $P_\\parallel$ projects on the rows of $X$ and $P_\\perp$ on what is
+orthogonal to them, the blind spot.
 """
 
 NUMBER_CELL = f"""\
@@ -91,8 +97,10 @@ Students' code runs on your machine, with your rights. Do it where that does no 
 `otter grade` run each notebook in a container (this needs Docker).
 
 Hidden checks use inputs that students do not see, the same on each run, so that marks do not depend
-on luck. They draw the student's numbers anew: what a notebook says of these does not matter. In `wrong.csv` are typical wrong answers, what they are worth, and
-which misconception each stands for.
+on luck. They draw the student's numbers anew: what a notebook says of these does not matter.
+
+In `wrong.csv` are typical wrong answers, what they are worth, and which misconception each stands
+for.
 """
 
 

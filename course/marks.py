@@ -5,6 +5,7 @@
 The checks are those that Otter wrote for the lecturer; they run in this process, without a kernel.
 """
 
+import re
 import sys
 import tempfile
 import zipfile
@@ -34,12 +35,23 @@ class Grader:
             if "exercise" in cell.metadata
         }
 
-    def marks(self, question, answer, student):
-        """Return the marks of the code of an answer."""
+    def names(self, question, answer, student):
+        """Return what is defined after a student's numbers were drawn and an answer has run."""
         names = {"np": np, "student": student}
         exec(question.parameters, names)
         with suppress(Exception):  # as in a notebook, of which the next cell runs
             exec(answer, names)
+        return names
+
+    def values(self, question, answer, student):
+        """Return {name: number} of the number that the student is asked for."""
+        asked = re.findall(r"^(\w+) = .*  # SOLUTION$", question.solution, re.M)
+        names = self.names(question, answer, student)
+        return {name: np.asarray(names[name]).tolist() for name in asked}
+
+    def marks(self, question, answer, student):
+        """Return the marks of the code of an answer."""
+        names = self.names(question, answer, student)
         checks = ExceptionTestFile.from_file(str(self.tests / "tests" / f"{question.name}.py"))
         checks.run(names)
         return checks.score

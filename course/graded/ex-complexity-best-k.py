@@ -1,8 +1,9 @@
 # %% The best rank [markdown]
-# The bound of [the exercise before](#ex-complexity-sharper) holds for every
-# rank $k = 0, \dots, d$. Write `best_bound`, which finds the best rank and the
-# bound with it, for eigenvalues in any order. Then put into `lowest` the
-# best bound for *your* numbers.
+# The bound is $R \le 2e\bigl(e^2\sum_{i\le k}u_i^2/\lambda_i^2 + \sum_{i>k}
+# u_i^2\bigr)$, for every rank $k = 0, \dots, d$, with the largest eigenvalues
+# first. Write `best_bound`, which finds the best rank and the bound with it,
+# for eigenvalues in any order. Then put into `lowest` the best bound for *your*
+# numbers.
 
 # %% parameters
 rng = np.random.default_rng([student, 2])

@@ -1,7 +1,8 @@
 # %% The end of two layers [markdown]
 # A network with two layers computes $x^\top wv$, with a vector $w$ and a number
 # $v \ge \lVert w\rVert$ at the start, so that $v$ never changes its sign.
-# Gradient flow with equal rates fits the samples. Write `two_layers`,
+# Gradient flow with equal rates fits the samples, so $P_\parallel\theta_T =
+# X^+y$. Write `two_layers`,
 # which returns what the network computes at the end, as weights $\beta = wv$.
 # Then put into `change` by which factor $v$ has grown on *your* samples,
 # $v(\infty)/v(0)$.
