@@ -8,7 +8,7 @@ BIN         := .venv/bin
 READY       := .venv/.installed-$(shell cat requirements.txt binder/chapters.txt pyproject.toml | cksum | cut -d ' ' -f 1)
 
 .DEFAULT_GOAL := help
-.PHONY: help writable book pages slides serve notebooks test test-stability links release lint bench clean
+.PHONY: help writable book pages slides assignments serve notebooks test test-stability links release lint bench clean
 
 # A person running a cell sees progress bars; an executed chapter stores nothing of them.
 book pages slides serve notebooks test test-stability: export TQDM_DISABLE = 1
@@ -32,10 +32,14 @@ slides: pages  ## build the pages, and say where the chapters' slides are
 	@echo "Slides, one deck a chapter (S opens the speaker's notes):"
 	@ls $(CURDIR)/_build/html/slides/*.html
 
+assignments: $(READY)  ## make the graded notebooks: students' into the pages, the lecturer's beside them
+	@$(BIN)/python -m course.assignments
+
 define build
 @rm -rf _build/html _build/.built && mkdir -p _build
 @$(BIN)/python _ext/digests.py > _build/.sources
 $(BIN)/jupyter-book build --all -W -n --keep-going .
+@$(BIN)/python -m course.assignments
 @mv _build/.sources _build/.built
 endef
 

@@ -16,6 +16,8 @@ SOURCES = (
     "references.bib",
     "appendices/*.md",
     "chapters/*.ipynb",
+    "course/**/*.md",
+    "course/**/*.py",
     "_ext/*",
     "_static/**/*",
 )
