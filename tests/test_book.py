@@ -343,7 +343,7 @@ def test_every_chapter_opens_and_closes_for_its_reader(path):
     opening = re.search(
         r"\A# .*\n\n:::\{admonition\} In short\n:class: glance\n(.*?)\n:::", text, re.S
     )
-    for part in ("**Answers.**", "**Needs.**", "**Takes** about"):
+    for part in ("**Answers.**", "**Needs.**", "**Takes** about", "**Optional.**"):
         assert part in opening[1]
     minutes = int(re.search(r"about (\d+) minutes to read", opening[1])[1])
     words = len(re.sub(r"\$[^$]*\$", "x", text).split())  # a formula is a word
