@@ -221,7 +221,7 @@ class Links:
                 title = match["title"].strip() or match["kind"]
                 self.places[match["label"]] = (path.stem, match["kind"], title)
             for formula, label in self.EQUATION.findall(text):
-                self.equations[label] = " ".join(formula.split())
+                self.equations[label] = " ".join(formula.split()).rstrip(" .,")
 
     def page(self, chapter, words, anchor=None):
         """Return words that link to a chapter."""

@@ -197,7 +197,7 @@ def test_chapters_say_what_is_graded_and_what_it_is_worth():
     assert points == {e.label: e.points for e in found if e.graded}
 
 
-def test_solutions_are_in_the_lecturers_archive_only(built, tmp_path):
+def test_solutions_are_in_the_lecturers_archive_only(built, site, tmp_path):
     archive = tmp_path / "lecturer.zip"
     course.lecturer(built, archive)
     with zipfile.ZipFile(archive) as packed:
@@ -206,8 +206,7 @@ def test_solutions_are_in_the_lecturers_archive_only(built, tmp_path):
         assert f"{assignment.name}-solution.ipynb" in names
         assert f"{assignment.name}-autograder.zip" in names
     assert {"README.md", "grade.py", "wrong.csv"} <= names
-    pages = ROOT / "_build" / "html"
-    assert {p.name for p in pages.glob("assignments/*")} == {
+    assert {p.name for p in site.glob("assignments/*")} == {
         f"{assignment.name}.ipynb" for assignment in ASSIGNMENTS
     }
-    assert not list(pages.rglob("*-solution.ipynb"))
+    assert not list(site.rglob("*-solution.ipynb"))
