@@ -8,7 +8,7 @@ BIN         := .venv/bin
 READY       := .venv/.installed-$(shell cat requirements.txt binder/chapters.txt pyproject.toml | cksum | cut -d ' ' -f 1)
 
 .DEFAULT_GOAL := help
-.PHONY: help writable book pages serve notebooks test test-stability lint bench clean
+.PHONY: help writable book pages pdf serve notebooks test test-stability lint bench clean
 
 # A person running a cell sees progress bars; an executed chapter stores nothing of them.
 book pages serve notebooks test test-stability: export TQDM_DISABLE = 1
@@ -27,6 +27,9 @@ book: $(READY)  ## build the book, executing its chapters; a warning is an error
 pages: export STORED_OUTPUTS = 1
 pages: $(READY)  ## build the pages from the outputs that the chapters hold, executing nothing
 	$(build)
+
+pdf: pages  ## print the book, and its results on two pages, into the folder of the pages
+	$(BIN)/python _ext/print_book.py
 
 define build
 @rm -rf _build/html _build/.built && mkdir -p _build
