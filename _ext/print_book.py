@@ -1,8 +1,8 @@
 """Print the book and its cheat-sheet from the built pages, as `make pdf` does.
 
-The articles of the pages are bound into one document, which the system's Chromium prints. So numbers
-are those of the pages, links lead within the document, and each font is there once. (In Sphinx's
-`singlehtml` sections of one name collide; pages printed one by one have links to be mended.)
+The articles of the pages are bound into one document, which the system's Chromium prints. So
+numbers are those of the pages, links lead within the document, and each font is there once. (In
+Sphinx's `singlehtml` sections of one name collide; pages printed singly have links to be mended.)
 """
 
 import os
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 HOST = "http://book/"  # never asked: what a document loads is answered from the pages' folder
 FONTS = Path(matplotlib.get_data_path(), "fonts", "ttf")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-COLUMN = 582  # pixels between the margins of print.css
+WIDTH, SHEET_WIDTH = 582, 1062  # pixels between the margins of print.css
 CHEAT_SHEET = "course/cheat-sheet"
 
 # What a page folds, what is to be clicked, and what is the page's alone.
@@ -153,7 +153,8 @@ def contents(articles):
 
 # ---------------------------------------------------------------------------------- the printing
 
-# Formulas are drawn, and have their words; what is wider than its place is set smaller.
+# Formulas are drawn, and have their words, and no line begins with the point behind one. What is
+# wider than its place is set smaller.
 LAY_OUT = """async () => {
   await window.MathJax?.startup?.promise;
   await document.fonts.ready;
@@ -161,6 +162,13 @@ LAY_OUT = """async () => {
     formula.querySelector("mjx-assistive-mml").remove();
     formula.setAttribute("role", "img");
     formula.setAttribute("aria-label", math);
+    const [box, next] = [formula.parentElement, formula.parentElement.nextSibling];
+    const [mark] = (box.matches("span") && next?.data?.match(/^[.,;:!?)’”]+/)) || [];
+    if (mark) {
+      box.append(mark);
+      box.style.whiteSpace = "nowrap";
+      next.data = next.data.slice(mark.length);
+    }
   }
   for (const box of document.querySelectorAll("table, mjx-container")) {
     const [room, width] = [box.parentElement.clientWidth, box.scrollWidth];
@@ -170,15 +178,16 @@ LAY_OUT = """async () => {
 ROWS = """() => [...document.querySelectorAll(".table-of-contents a")].map(link => (
   [Number(link.dataset.level), decodeURIComponent(link.hash.slice(1)), link.firstChild.innerText]
 ))"""
-FILL_IN = """numbers => document.querySelectorAll(".table-of-contents .page").forEach((place, i) => {
-  place.textContent = numbers[i];
-})"""
+FILL_IN = """numbers => {
+  const places = document.querySelectorAll(".table-of-contents .page");
+  places.forEach((place, i) => { place.textContent = numbers[i]; });
+}"""
 
 
 @contextmanager
-def laid_out(browser, site, html):
+def laid_out(browser, site, html, width):
     """Open a document as it will be printed and return its tab."""
-    tab = browser.new_page(viewport={"width": COLUMN, "height": 900})
+    tab = browser.new_page(viewport={"width": width, "height": 900})
     tab.emulate_media(media="print", color_scheme="light")
 
     def answer(route):
@@ -200,7 +209,9 @@ def laid_out(browser, site, html):
 def printed(tab):
     """Return the document in a tab as a PDF, read."""
     tab.set_default_timeout(0)
-    return PdfReader(BytesIO(tab.pdf(prefer_css_page_size=True, print_background=True, tagged=True)))
+    return PdfReader(
+        BytesIO(tab.pdf(prefer_css_page_size=True, print_background=True, tagged=True))
+    )
 
 
 def places(pdf):
@@ -213,7 +224,7 @@ def places(pdf):
 
 def print_book(browser, site, path):
     """Print the book: once to see on which pages its sections are, and again with their numbers."""
-    with laid_out(browser, site, bind(site)) as tab:
+    with laid_out(browser, site, bind(site), WIDTH) as tab:
         rows = tab.evaluate(ROWS)
         found = places(printed(tab))
         tab.evaluate(FILL_IN, [found[target][0] + 1 for _, target, _ in rows])
@@ -233,7 +244,7 @@ def print_cheat_sheet(browser, site, path):
     article = cut(page, CHEAT_SHEET)
     link_within([article])
     article["class"] = "cheat-sheet"
-    with laid_out(browser, site, document(page, article)) as tab:
+    with laid_out(browser, site, document(page, article), SHEET_WIDTH) as tab:
         save(PdfWriter(clone_from=printed(tab)), path)
 
 
@@ -241,6 +252,7 @@ def save(pdf, path):
     """Write a PDF, the same for the same book: without the hour."""
     for key in ("/CreationDate", "/ModDate"):
         del pdf._info[key]
+    pdf.pdf_header = "%PDF-1.7"
     pdf.write(path)
 
 
@@ -248,11 +260,14 @@ def save(pdf, path):
 
 
 def add_links(site):
-    """Link the printed files from the page that the book opens with: so no link is without a file."""
+    """Link the printed files from the book's first page; where none is printed, no link is dead."""
     path = site / f"{order()[0][1]}.html"
     page = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
-    links = "The book on paper: <a href='book.pdf'>all of it</a>, <a href='cheat-sheet.pdf'>its results on two pages</a>"
-    line = BeautifulSoup(f"<p class='d-print-none'>{links}.</p>", "html.parser")
+    links = (
+        "On paper: <a href='book.pdf'>the whole book</a> as one PDF, and "
+        "<a href='cheat-sheet.pdf'>all results on two pages</a>."
+    )
+    line = BeautifulSoup(f"<p class='d-print-none'>{links}</p>", "html.parser")
     page.select_one("article h1").find_next_sibling("p").insert_after(line)
     path.write_text(str(page), encoding="utf-8")
 
