@@ -100,6 +100,19 @@ def bind(site):
     return document(read(site, order()[0][1]), style + body)
 
 
+def cheat_sheet(site):
+    """Return the page of all results as a document, which links to the pages if they are known."""
+    page = read(site, CHEAT_SHEET)
+    article = cut(page, CHEAT_SHEET)
+    article["class"] = "cheat-sheet"
+    for link in article.select(f"a[href^='{HOST}']"):
+        if address():
+            link["href"] = link["href"].replace(HOST, address())
+        else:
+            del link["href"]
+    return document(page, article)
+
+
 def css(text):
     """Return a text as a CSS string."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
@@ -117,6 +130,13 @@ def link_within(articles):
                 del link["href"]
 
 
+def address():
+    """Return where the pages are, if the book has a public repository, or None."""
+    if repository := find_repository(os.environ, ROOT):
+        owner, name = repository.split("/")[-2:]
+        return f"https://{owner.lower()}.github.io/{name}/"
+
+
 def title_page():
     """Return the title page: what this is, of which version, and whose."""
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
@@ -129,9 +149,7 @@ def title_page():
         f"{', '.join(who['name'] for who in cited['authors'])}. Version {cited['version']}.",
         "Code under the MIT licence, text and figures under CC BY 4.0.",
     ]
-    if repository := find_repository(os.environ, ROOT):
-        owner, name = repository.split("/")[-2:]
-        pages = f"https://{owner.lower()}.github.io/{name}/"
+    if pages := address():
         lines.append(f'The pages, where pictures move and code runs: <a href="{pages}">{pages}</a>')
     words = "".join(f"<p>{line}</p>" for line in lines)
     logo = f'<img src="{HOST}_static/logo.svg" alt="">'
@@ -153,15 +171,12 @@ def contents(articles):
 
 # ---------------------------------------------------------------------------------- the printing
 
-# Formulas are drawn, and have their words, and no line begins with the point behind one. What is
-# wider than its place is set smaller.
+# No line begins with the point behind a formula; what is wider than its place is set smaller.
 LAY_OUT = """async () => {
   await window.MathJax?.startup?.promise;
   await document.fonts.ready;
-  for (const { math, typesetRoot: formula } of MathJax.startup.document.math) {
+  for (const { typesetRoot: formula } of MathJax.startup.document.math) {
     formula.querySelector("mjx-assistive-mml").remove();
-    formula.setAttribute("role", "img");
-    formula.setAttribute("aria-label", math);
     const [box, next] = [formula.parentElement, formula.parentElement.nextSibling];
     const [mark] = (box.matches("span") && next?.data?.match(/^[.,;:!?)’”]+/)) || [];
     if (mark) {
@@ -206,11 +221,11 @@ def laid_out(browser, site, html, width):
     tab.close()
 
 
-def printed(tab):
-    """Return the document in a tab as a PDF, read."""
+def printed(tab, tagged=True):
+    """Return the document in a tab as a PDF, read; tags are for those who do not see it."""
     tab.set_default_timeout(0)
     return PdfReader(
-        BytesIO(tab.pdf(prefer_css_page_size=True, print_background=True, tagged=True))
+        BytesIO(tab.pdf(prefer_css_page_size=True, print_background=True, tagged=tagged))
     )
 
 
@@ -222,13 +237,12 @@ def places(pdf):
     }
 
 
-def print_book(browser, site, path):
+def print_book(tab, path):
     """Print the book: once to see on which pages its sections are, and again with their numbers."""
-    with laid_out(browser, site, bind(site), WIDTH) as tab:
-        rows = tab.evaluate(ROWS)
-        found = places(printed(tab))
-        tab.evaluate(FILL_IN, [found[target][0] + 1 for _, target, _ in rows])
-        pdf = PdfWriter(clone_from=printed(tab))
+    rows = tab.evaluate(ROWS)
+    found = places(printed(tab, tagged=False))
+    tab.evaluate(FILL_IN, [found[target][0] + 1 for _, target, _ in rows])
+    pdf = PdfWriter(clone_from=printed(tab))
     parents = {}
     for level, target, title in rows:
         page, top = found[target]
@@ -238,14 +252,9 @@ def print_book(browser, site, path):
     save(pdf, path)
 
 
-def print_cheat_sheet(browser, site, path):
-    """Print the page of all results on two sides of paper."""
-    page = read(site, CHEAT_SHEET)
-    article = cut(page, CHEAT_SHEET)
-    link_within([article])
-    article["class"] = "cheat-sheet"
-    with laid_out(browser, site, document(page, article), SHEET_WIDTH) as tab:
-        save(PdfWriter(clone_from=printed(tab)), path)
+def print_cheat_sheet(tab, path):
+    """Print the page of all results; print.css brings it on two sides of paper."""
+    save(PdfWriter(clone_from=printed(tab)), path)
 
 
 def save(pdf, path):
@@ -280,8 +289,10 @@ def main():
         sys.exit(f"To print the book one of these is needed: {', '.join(BROWSERS)}.")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        print_book(browser, site, site / "book.pdf")
-        print_cheat_sheet(browser, site, site / "cheat-sheet.pdf")
+        with laid_out(browser, site, bind(site), WIDTH) as tab:
+            print_book(tab, site / "book.pdf")
+        with laid_out(browser, site, cheat_sheet(site), SHEET_WIDTH) as tab:
+            print_cheat_sheet(tab, site / "cheat-sheet.pdf")
         browser.close()
     add_links(site)
 
