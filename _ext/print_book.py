@@ -59,6 +59,8 @@ def cut(page, name):
     for attribute in ("src", "href"):
         for part in article.select(f"[{attribute}]"):
             part[attribute] = urljoin(f"{HOST}{name}.html", part[attribute])
+    for heading in article.select("section[id] > :is(h1, h2, h3, h4)"):
+        heading["id"] = heading.parent.attrs.pop("id")  # a section may begin on the page before
     for image in article.select("[loading]"):
         del image["loading"]  # what is lazy waits until it is seen
     for span in article.select("span.pre"):
@@ -161,7 +163,7 @@ def contents(articles):
     rows = []
     for article in articles:
         for heading in article.select("h1, h2, h3"):
-            target, level = heading.find_parent(id=True)["id"], heading.name[1]
+            target, level = heading.get("id", article["id"]), heading.name[1]
             rows.append(
                 f'<li class="level-{level}"><a href="#{target}" data-level="{level}">'
                 f'<span>{heading.decode_contents()}</span><span class="page">000</span></a></li>'
