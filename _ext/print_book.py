@@ -182,8 +182,10 @@ LAY_OUT = """async () => {
     const [box, next] = [formula.parentElement, formula.parentElement.nextSibling];
     const [mark] = (box.matches("span") && next?.data?.match(/^[.,;:!?)’”]+/)) || [];
     if (mark) {
-      box.append(mark);
-      box.style.whiteSpace = "nowrap";
+      const line = document.createElement("span");
+      line.style.whiteSpace = "nowrap";
+      box.replaceWith(line);
+      line.append(box, mark);
       next.data = next.data.slice(mark.length);
     }
   }
