@@ -8,7 +8,7 @@ BIN         := .venv/bin
 READY       := .venv/.installed-$(shell cat requirements.txt binder/chapters.txt pyproject.toml | cksum | cut -d ' ' -f 1)
 
 .DEFAULT_GOAL := help
-.PHONY: help writable book pages slides assignments serve notebooks test test-stability links release lint bench clean
+.PHONY: help writable book pages slides assignments pdf serve notebooks test test-stability links release lint bench clean
 
 # A person running a cell sees progress bars; an executed chapter stores nothing of them.
 book pages slides serve notebooks test test-stability: export TQDM_DISABLE = 1
@@ -34,6 +34,9 @@ slides: pages  ## build the pages, and say where the chapters' slides are
 
 assignments: $(READY)  ## make the graded notebooks: students' into the pages, the lecturer's beside them
 	@$(BIN)/python -m course.assignments
+
+pdf: pages  ## print the book, and its results on two pages, into the folder of the pages
+	$(BIN)/python _ext/print_book.py
 
 define build
 @rm -rf _build/html _build/.built && mkdir -p _build
@@ -68,6 +71,7 @@ links: $(READY)  ## try every link that leads out of the book
 	$(BIN)/jupyter-book build --all --builder linkcheck .
 
 release: book  ## pack the book, the lecturers' archive and the library into dist
+	$(BIN)/python _ext/print_book.py
 	$(BIN)/python _ext/release.py
 
 lint: $(READY)  ## check the style of code and notebooks

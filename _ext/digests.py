@@ -15,6 +15,7 @@ SOURCES = (
     "_toc.yml",
     "references.bib",
     "appendices/*.md",
+    "course/*.md",
     "chapters/*.ipynb",
     "course/**/*.md",
     "course/**/*.py",
