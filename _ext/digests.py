@@ -15,7 +15,6 @@ SOURCES = (
     "_toc.yml",
     "references.bib",
     "appendices/*.md",
-    "course/*.md",
     "chapters/*.ipynb",
     "course/**/*.md",
     "course/**/*.py",
