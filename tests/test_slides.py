@@ -3,6 +3,7 @@
 import json
 import re
 from functools import cache
+from importlib.resources import files
 from io import BytesIO
 from urllib.parse import unquote, urlsplit
 
@@ -245,6 +246,26 @@ def test_from_a_file_and_in_the_dark(browser, site):
     assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 24, 30)"
     state = tab.evaluate(LOOK)
     assert not state["out"] and not state["plain"]
+    tab.close()
+    assert not problems
+
+
+AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+RUN = """async () => {
+  const found = await axe.run({exclude: ['mjx-container']}, {resultTypes: ['violations']});
+  return found.violations.flatMap(rule => rule.nodes.map(
+    node => `${rule.id}: ${node.html.slice(0, 120)}`));
+}"""
+
+
+@browsed
+@pytest.mark.parametrize("room", ["", "?dark"])
+def test_axe_finds_nothing(browser, address, room):
+    tab, problems = opened(browser, f"{address}/slides/exact_risk.html{room}")
+    tab.evaluate(AXE)
+    for number in range(tab.evaluate("Reveal.getTotalSlides()")):
+        tab.evaluate("number => Reveal.slide(number)", number)
+        problems += tab.evaluate(RUN)
     tab.close()
     assert not problems
 
