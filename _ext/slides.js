@@ -4,10 +4,10 @@ if (new URLSearchParams(location.search).has("dark")) document.documentElement.d
 const [WIDTH, HEIGHT, MARGIN] = [1180, 650, 0.075]; // on a screen of 1280 × 720 in its own size
 const SIZES = [1, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7]; // of the letters, for slides that hold much
 
-/** A slider keeps its keys, a button the two that press it; all other keys are reveal.js's. */
+/** The keys that press a button or a link are its own; reveal.js leaves a slider all of its keys. */
 function free(event) {
-  const pressed = event.key === " " || event.key === "Enter";
-  return !event.target.closest?.(pressed ? "input, button, a, summary" : "input");
+  const pressing = event.key === " " || event.key === "Enter";
+  return !(pressing && event.target.closest("button, a, summary"));
 }
 
 /** Set a slide in the largest letters with which it fits. */
