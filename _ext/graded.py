@@ -37,15 +37,17 @@ class Assignments(Table):
 
     def lines(self):
         """Return a row for each assignment."""
-        headings = ["Part", "Exercises", "Points", "Minutes", "Notebook"]
-        link = '<a href="../assignments/{0}.ipynb" download>{0}.ipynb</a>'
+        headings = ["Notebook", "Exercises", "Points", "Minutes"]
+        link = '<a href="../assignments/{}.ipynb" download>{}</a>'
         rows = [
             [
-                assignment.part,
-                ", ".join(f"{{ref}}`{q.exercise.label}`" for q in assignment.questions),
+                link.format(assignment.name, assignment.part),
+                ", ".join(
+                    f"{{ref}}`{exercise.number} <{exercise.label}>`"
+                    for exercise in (question.exercise for question in assignment.questions)
+                ),
                 assignment.points,
                 assignment.minutes,
-                link.format(assignment.name),
             ]
             for assignment in assignments()
         ]
@@ -60,7 +62,7 @@ class Exercises(Table):
         headings = ["Exercise", "Chapter", "Difficulty", "Points", "Minutes", "Graded"]
         rows = [
             [
-                f"{{ref}}`{exercise.label}`",
+                f"{{ref}}`{exercise.number} <{exercise.label}>`",
                 f"[](../chapters/{exercise.chapter}.ipynb)",
                 exercise.level,
                 exercise.points,

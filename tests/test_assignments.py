@@ -197,6 +197,13 @@ def test_chapters_say_what_is_graded_and_what_it_is_worth():
     assert points == {e.label: e.points for e in found if e.graded}
 
 
+def test_numbers_are_those_of_the_pages(site):
+    for exercise in exercises():
+        page = (site / "chapters" / f"{exercise.chapter}.html").read_text(encoding="utf-8")
+        (box,) = re.findall(rf'id="{exercise.label}">(.{{,200}})', page, re.S)
+        assert f"Exercise {exercise.number} <" in box
+
+
 def test_solutions_are_in_the_lecturers_archive_only(built, site, tmp_path):
     archive = tmp_path / "lecturer.zip"
     course.lecturer(built, archive)
