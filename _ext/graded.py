@@ -59,11 +59,11 @@ class Exercises(Table):
 
     def lines(self):
         """Return a row for each exercise."""
-        headings = ["Exercise", "Chapter", "Difficulty", "Points", "Minutes", "Graded"]
+        headings = ["Exercise", "About", "Difficulty", "Points", "Minutes", "Graded"]
         rows = [
             [
                 f"{{ref}}`{exercise.number} <{exercise.label}>`",
-                f"[](../chapters/{exercise.chapter}.ipynb)",
+                exercise.name,
                 exercise.level,
                 exercise.points,
                 exercise.minutes,

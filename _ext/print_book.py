@@ -30,7 +30,9 @@ WIDTH, SHEET_WIDTH = 582, 1062  # pixels between the margins of print.css
 CHEAT_SHEET = "course/cheat-sheet"
 
 # What a page folds, what is to be clicked, and what is the page's alone.
-NOT_PRINTED = "details, .headerlink, .enlarge, .d-print-none, .toctree-wrapper, script, style"
+NOT_PRINTED = (
+    "details, .headerlink, .enlarge, .d-print-none, .to-slides, .toctree-wrapper, script, style"
+)
 LOADED = "link[rel=stylesheet], script:-soup-contains('MathJax ='), script[src*=mathjax]"
 
 # ---------------------------------------------------------------------------------- the document

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 GRADED = Path(__file__).parent / "graded"
 LEVELS = ("Easy", "Medium", "Hard")
 EXERCISE = re.compile(
-    r"^:::\{exercise\}[^\n]*\n:label: (?P<label>\S+)\n\n(?P<body>.*?)^:::$", re.M | re.S
+    r"^:::\{exercise\} (?P<name>[^\n]+)\n:label: (?P<label>\S+)\n\n(?P<body>.*?)^:::$", re.M | re.S
 )
 WORTH = re.compile(
     rf"\*(?P<level>{'|'.join(LEVELS)}) · (?P<points>\d+) points? · (?P<minutes>\d+) minutes"
@@ -28,6 +28,7 @@ class Exercise:
     """An exercise of a chapter."""
 
     label: str
+    name: str
     part: str
     chapter: str  # the file's name, without its ending
     title: str  # of the chapter
@@ -74,6 +75,7 @@ def exercises():
                 found.append(
                     Exercise(
                         label=match["label"],
+                        name=match["name"],
                         part=part["caption"],
                         chapter=path.stem,
                         title=title,
