@@ -215,6 +215,7 @@ def test_fonts_are_embedded_and_figures_are_drawn(site, book, sheet, articles):
 def test_what_the_page_folds_is_not_printed(site, chapters):
     hidden = shown = 0
     for name, text in chapters.items():
+        assert not re.search("SolutiontoExercise|(Show|Hide)codecell", text)
         article = printing["read"](site, name).select_one("article")
         folded = [part.extract() for part in article.select("details")]
         seen = solid(article.get_text())
