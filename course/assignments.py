@@ -18,6 +18,7 @@ import tempfile
 import textwrap
 import zipfile
 from dataclasses import dataclass
+from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from course.exercises import ROOT, Exercise, exercises, markdown
 
 STUDENTS = ROOT / "_build" / "html" / "assignments"
 LECTURER = ROOT / "_build" / "course" / "lecturer.zip"
-OTTER = re.search(r"^otter-grader==\S+", (ROOT / "requirements.txt").read_text(), re.M)[0]
+OTTER = f"otter-grader=={version('otter-grader')}"
 NUMBER = "student = 0"
 
 START = """\

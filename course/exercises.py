@@ -60,7 +60,7 @@ def exercises():
     """Return all exercises, in the order of the book."""
     found, chapters = [], 0
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    for part in toc["parts"]:
+    for part in toc.get("parts", []):
         for entry in part["chapters"]:
             path = (ROOT / entry["file"]).with_suffix(".ipynb")
             if not path.exists():

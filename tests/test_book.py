@@ -422,7 +422,7 @@ def test_without_git_there_is_no_repository(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("url", [None, URL], ids=["no repository", "repository"])
 def test_buttons_appear_only_with_a_repository(tmp_path, url):
-    for name in ("_config.yml", "_ext", "_static", "references.bib"):
+    for name in ("_config.yml", "_ext", "_static", "course", "references.bib"):
         source, target = ROOT / name, tmp_path / name
         shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
     cell = {"cell_type": "markdown", "id": "title", "metadata": {}, "source": "# A chapter"}

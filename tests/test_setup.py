@@ -57,7 +57,7 @@ def write_chapter(folder, text):
 @pytest.fixture
 def tiny_book(tmp_path):
     """Return the folder of a book of one chapter, with a library of one file."""
-    for name in ("_config.yml", "_ext", "_static", "references.bib"):
+    for name in ("_config.yml", "_ext", "_static", "course", "references.bib"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, tmp_path / name)
     (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: chapter\n", encoding="utf-8")
