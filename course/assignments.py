@@ -24,6 +24,7 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+import pandas as pd
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
 from otter.assign import main as otter_assign
 
@@ -40,14 +41,15 @@ START = """\
 {count} exercises, {points} points, about {minutes} minutes. Each is an exercise of the book, taken
 further: you write a function, and use it on numbers that were drawn for you alone.
 
-1. Run the first two cells. In the second, put your own number in the place of 0, and run it again:
-   all numbers below depend on it.
-2. Write your answer where it says `...`, and run the cell below it. It shows what is visible of
+1. Run the first two code cells. In the second, put your own number in the place of 0, and run it
+   again: all numbers below depend on it.
+2. In each exercise run the cell with your numbers first: exercises share names such as `X`. Write
+   your answer where it says `...`, and run the cell below it. It shows what is visible of
    the checks: that your function returns the right kind of thing, and is right in a simple case.
    *That is not full marks.* The hidden checks call your function with other inputs, of other
    sizes, and compare your number with another computation.
-3. When you are done, restart the kernel and run all cells. Save the notebook and hand in this one
-   file.
+3. When you are done, restart the kernel and run all cells. Save the notebook (in Colab, download
+   it as `.ipynb`), put your number into its name, and hand in this one file.
 
 Each exercise first quotes the question as the chapter puts it; what is graded is the code below
 it. NumPy is all you need. It is imported as `np`; do not rename what the cells define.
@@ -55,7 +57,8 @@ it. NumPy is all you need. It is imported as `np`; do not rename what the cells 
 Symbols are those of the book: $X$ has a sample in each row and $y$ the labels, $\\theta_S$ and
 $\\theta_T$ are source and target, $u = \\theta_T - \\theta_S$ is the gap, $\\Sigma =
 \\mathbb{{E}}\\,xx^\\top$, $P_\\parallel$ projects on the rows of $X$ and $P_\\perp$ on what is
-orthogonal to them, the blind spot.
+orthogonal to them, the blind spot. The risk of $\\theta$ is $(\\theta - \\theta_T)^\\top\\Sigma
+(\\theta - \\theta_T)$; nothing is centred.
 """
 
 NUMBER_CELL = f"""\
@@ -88,14 +91,21 @@ The lecturer's half of the assignments
 For each part of the book: `NAME-solution.ipynb`, the notebook with solutions and all checks, and
 `NAME-autograder.zip`, which grades. To grade a folder of notebooks, with no server and no Docker:
 
-    pip install OTTER numpy
+    pip install OTTER numpy pandas
     python grade.py NAME FOLDER
 
-It prints a line for each notebook, with the student's number as the notebook states it, and writes
-`NAME-marks.csv`. Compare the numbers with your list: whoever copies a notebook copies its number.
+Run it where these files are. NAME is one of
+
+    NAMES
+
+It prints a line for each notebook, with the student's number as the notebook states it and the marks of each exercise, and writes
+`NAME-marks.csv` beside the files. Compare the numbers with your list: whoever copies a notebook
+copies its number. To set a part of an assignment, name the exercises that count.
 
 Students' code runs on your machine, with your rights. Do it where that does no harm, or let
-`otter grade` run each notebook in a container (this needs Docker).
+`otter grade -n NAME -a NAME-autograder.zip FOLDER` run each notebook in a container (this needs
+Docker). The checks run beside what they check, so code that is meant to deceive them can: look into
+the notebooks that have full marks.
 
 Hidden checks use inputs that students do not see, the same on each run, so that marks do not depend
 on luck. They draw the student's numbers anew: what a notebook says of these does not matter.
@@ -352,14 +362,16 @@ def lecturer(folder, archive):
         for path in sorted(folder.iterdir()):
             packed.write(path, path.name)
         packed.write(Path(__file__).with_name("grade.py"), "grade.py")
-        packed.writestr("README.md", README.replace("OTTER", OTTER))
-        lines = ["exercise;marks;of;misconception"] + [
-            f"{question.exercise.label};{wrong.marks};{question.points};{wrong.because}"
+        names = "  ".join(assignment.name for assignment in assignments())
+        packed.writestr("README.md", README.replace("OTTER", OTTER).replace("NAMES", names))
+        rows = [
+            (question.exercise.label, wrong.marks, question.points, wrong.because)
             for assignment in assignments()
             for question in assignment.questions
             for wrong in question.wrong
         ]
-        packed.writestr("wrong.csv", "\n".join(lines) + "\n")
+        table = pd.DataFrame(rows, columns=["exercise", "marks", "of", "misconception"])
+        packed.writestr("wrong.csv", table.to_csv(index=False))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ source = target + 0.4 * rng.standard_normal(d)
 def labels_needed(source, target, n_S, share):
     """Return the least n with pretraining, and the least n from zero.
 
-    Two whole numbers. The share is above 0 and at most 1.
+    Two whole numbers. The share is at least 1/d and at most 1.
     """
     # BEGIN SOLUTION
     d = len(target)

@@ -2,8 +2,8 @@
 # The curve may fall with another power: $e(n) = \sigma^2 + An^{-a}$, $a > 0$.
 # Write `buy`, the number of labels that costs least, labels and errors
 # together (it need not be a whole number, and there is no bound on it). Then
-# put into `paid` by which factor too much *you* pay above $b\sigma^2$ if you
-# believe in `belief` in the place of $A$.
+# put into `paid` what *you* pay above $b\sigma^2$ if you believe in `belief` in
+# the place of $A$, divided by the least that one can pay above it.
 
 # %% parameters
 rng = np.random.default_rng([student, 16])

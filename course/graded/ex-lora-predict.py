@@ -1,6 +1,7 @@
 # %% The price of a frozen input side, before training [markdown]
-# The price is the mean risk over that of training all weights. Write `price`,
-# which estimates it from the samples and a table of unlabelled inputs. Then put into `paid` the price of $3n$ columns on *your* data.
+# The price is the mean risk minus that of training all weights, in the mean over
+# an input side $B$ of independent normal entries. Write `price`, which estimates
+# it from the samples and a table of unlabelled inputs. Then put into `paid` the price of $3n$ columns on *your* data.
 
 # %% parameters
 rng = np.random.default_rng([student, 12])

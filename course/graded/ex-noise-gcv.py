@@ -2,7 +2,7 @@
 # Write `gcv`, generalised cross-validation as above, for fine-tuning from a
 # source: the model is $\theta = \theta_S + X^\top(XX^\top + \delta I)^{-1}(y -
 # X\theta_S)$. Then put into `best` the smallest estimate that it gives
-# for one of `ridges` on *your* samples.
+# for one of `ridges` on *your* samples (the estimate, not the ridge).
 
 # %% parameters
 rng = np.random.default_rng([student, 6])
