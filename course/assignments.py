@@ -98,9 +98,10 @@ Run it where these files are. NAME is one of
 
     NAMES
 
-It prints a line for each notebook, with the student's number as the notebook states it and the marks of each exercise, and writes
-`NAME-marks.csv` beside the files. Compare the numbers with your list: whoever copies a notebook
-copies its number. To set a part of an assignment, name the exercises that count.
+It prints a line for each notebook, with the student's number as the notebook states it and the
+marks of each exercise, and writes `NAME-marks.csv` beside the files. Compare the numbers with your
+list: whoever copies a notebook copies its number. To set a part of an assignment, name the
+exercises that count.
 
 Students' code runs on your machine, with your rights. Do it where that does no harm, or let
 `otter grade -n NAME -a NAME-autograder.zip FOLDER` run each notebook in a container (this needs
