@@ -46,6 +46,7 @@ def main():
     shutil.rmtree(ROOT / "dist", ignore_errors=True)
     wheel = "-m pip wheel --quiet --no-deps --wheel-dir dist .".split()
     subprocess.run([sys.executable, *wheel], cwd=ROOT, check=True)
+    shutil.rmtree(ROOT / "build", ignore_errors=True)  # setuptools leaves it
     chapters = {f"chapters/{path.name}": path for path in (ROOT / "chapters").glob("*.ipynb")}
     texts = {text: ROOT / text for text in TEXTS}
     pack(name, {"pages": BUILT / "html", **chapters, **texts})
