@@ -20,7 +20,7 @@ from bs4 import BeautifulSoup
 from playwright.sync_api import sync_playwright
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import Fit
-from repository import find_repository
+from repository import find_pages
 
 ROOT = Path(__file__).parents[1]
 HOST = "http://book/"  # never asked: what a document loads is answered from the pages' folder
@@ -136,9 +136,8 @@ def link_within(articles):
 
 def address():
     """Return where the pages are, if the book has a public repository, or None."""
-    if repository := find_repository(os.environ, ROOT):
-        owner, name = repository.split("/")[-2:]
-        return f"https://{owner.lower()}.github.io/{name}/"
+    pages = find_pages(os.environ, ROOT)
+    return pages and f"{pages}/"
 
 
 def title_page():

@@ -53,6 +53,15 @@ def find_repository(environ, folder):
     return github_url(origin(folder))
 
 
+def find_pages(environ, folder):
+    """Return the address at which GitHub serves the book's pages, without a slash, or None."""
+    url = find_repository(environ, folder)
+    if url is None:
+        return None
+    owner, name = url.split("/")[-2:]
+    return f"https://{owner.lower()}.github.io/{name}"
+
+
 def texts(url):
     """Return what the pages say about getting the book."""
     if url is None:

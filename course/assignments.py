@@ -338,20 +338,11 @@ def assignments():
     ]
 
 
-def book_address():
-    """Return the address of the online book on GitHub's pages, or None if it has none."""
-    repository = runpy.run_path(ROOT / "_ext" / "repository.py")
-    url = repository["find_repository"](os.environ, ROOT)
-    if url is None:
-        return None
-    owner, name = url.split("/")[-2:]
-    return f"https://{owner.lower()}.github.io/{name}"
-
-
 def build(folder):
     """Make all assignments in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    links = Links(book_address())
+    repository = runpy.run_path(ROOT / "_ext" / "repository.py")
+    links = Links(repository["find_pages"](os.environ, ROOT))
     for assignment in assignments():
         assignment.build(folder, links)
 
